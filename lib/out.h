@@ -30,8 +30,11 @@ struct out {
 	void *gz;
 };
 
-/* The descriptor is not closed by out_close; gzip level 6. */
+/* The descriptor is not closed by out_close; gzip level 6. The gzip bytes are a
+ * function of the data and the level: no name, no time. */
 void out_init(struct out *o, int fd, const char *name, int flags);
+/* From the first byte on, gzip of this level (1-9). */
+void out_gzip(struct out *o, int level);
 /* Out of line: makes room, or writes a large piece through. */
 void out_slow(struct out *o, const void *p, size_t n);
 /* RC_OK, or RC_IO after a message. */

@@ -19,6 +19,7 @@
 struct rejects {
 	const char *path; /* NULL: no dead letters */
 	uint64_t max; /* most that may be; UINT64_MAX: any number */
+	bool max_given; /* --max-rejects was given */
 	double percent; /* of the records read, <0: not asked for */
 	uint64_t count, printed;
 	struct reject_files *files;
