@@ -80,6 +80,9 @@ enum json_status json_scan(struct json_scanner *s, const char *line,
 /* The kernel in use: "avx2", "sse2", "portable"; WEIR_SIMD may force one. */
 const char *json_kernel(const struct json_scanner *s);
 void json_scanner_free(struct json_scanner *s);
+/* Must be called when bytes after the last '\n' that was scanned have changed
+ * (a refilled buffer): the scanner reads up to JSON_PAD bytes ahead. */
+void json_scanner_reset(struct json_scanner *s);
 
 /* Validates any memory, without padding: one value, blanks around it. Where
  * want_object is set anything else than an object is an error. */
