@@ -1,0 +1,298 @@
+/*
+ * Linear probing, where a member's home is its rank in the range of all
+ * 64-bit values, scaled to the capacity. Members so stand nearly in order, a
+ * larger table is filled by one sweep from front to back, and the old one's
+ * pages are given back as the sweep passes them: the peak is the new table
+ * alone, and it need not be twice the old.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "diag.h"
+#include "exits.h"
+#include "fpset.h"
+#include "mem.h"
+#include "sys.h"
+
+#define FIRST_CAP ((size_t)1024)
+#define FIRST_SLACK ((size_t)512) /* slots behind the last home */
+#define SLOT sizeof(struct fp)
+#define GIVE_BACK ((size_t)2 << 20) /* a huge page */
+#define SWEEP 256                   /* slots moved at a time */
+
+__extension__ typedef unsigned __int128 u128;
+
+struct fpset {
+	struct fp *slot;
+	size_t cap;   /* homes */
+	size_t total; /* slots; the last one is always empty */
+	size_t count, full;
+	uint64_t max_bytes;
+	bool zero; /* {0,0} marks an empty slot, so it is kept here */
+};
+
+/* The run of full slots at the front of a sweep. */
+struct front {
+	struct fp *run, *end;
+};
+
+void
+fp_key_random(struct fp_key *k)
+{
+	sys_random(k->secret, sizeof k->secret);
+}
+
+struct fp
+fp_hash(const struct fp_key *k, const void *p, size_t n)
+{
+	XXH128_hash_t h =
+	    XXH3_128bits_withSecret(p, n, k->secret, sizeof k->secret);
+	struct fp x = {h.low64, h.high64};
+
+	if ((x.lo | x.hi) == 0)
+		x.lo = 1;
+	return x;
+}
+
+struct fp
+fp_join(struct fp a, struct fp b)
+{
+	const struct fp both[2] = {a, b};
+	XXH128_hash_t h = XXH3_128bits(both, sizeof both);
+	struct fp x = {h.low64, h.high64};
+
+	if ((x.lo | x.hi) == 0)
+		x.lo = 1;
+	return x;
+}
+
+static struct fp *
+home(const struct fpset *s, struct fp x)
+{
+	return s->slot + (size_t)((u128)x.hi * s->cap >> 64);
+}
+
+static bool
+is_empty(const struct fp *p)
+{
+	return (p->lo | p->hi) == 0;
+}
+
+static struct fp *
+new_slots(size_t n)
+{
+	struct fp *p = sys_pages(n * SLOT);
+
+	if (p == NULL)
+		die(RC_OSERR, NULL, "out of memory");
+	return p;
+}
+
+/* Past this count the table grows: 3/4 of the homes. */
+static size_t
+full_at(size_t cap)
+{
+	return cap - cap / 4;
+}
+
+struct fpset *
+fpset_new(uint64_t max_bytes)
+{
+	struct fpset *s = xcalloc(1, sizeof *s);
+
+	s->cap = FIRST_CAP;
+	s->total = FIRST_CAP + FIRST_SLACK;
+	s->full = full_at(s->cap);
+	s->max_bytes = max_bytes;
+	s->slot = new_slots(s->total);
+	return s;
+}
+
+/*
+ * Puts the next members into an empty table, nearly in order. While a home is
+ * not before the run of full slots at the front of the sweep, the place is
+ * that home or the end of the run: no probing, and no branch to guess.
+ */
+static void
+refill(const struct fpset *s, struct front *f, const struct fp *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct fp *h = home(s, x[i]);
+
+		if (__builtin_expect(h < f->run, 0)) {
+			while (!is_empty(h))
+				h++;
+			*h = x[i];
+			if (h == f->end)
+				f->end++;
+			continue;
+		}
+		f->run = h > f->end ? h : f->run;
+		h = h > f->end ? h : f->end;
+		*h = x[i];
+		f->end = h + 1;
+	}
+}
+
+/*
+ * Moves everything into a table of at least the present capacity. As homes
+ * only spread, a tail that fitted into the slack fits again.
+ */
+static void
+resize(struct fpset *s, size_t cap, size_t slack)
+{
+	struct fp *old = s->slot, *given = old, *end = old + s->total;
+	struct fp some[SWEEP];
+	struct front f;
+
+	s->slot = f.run = f.end = new_slots(cap + slack);
+	s->cap = cap;
+	s->total = cap + slack;
+	s->full = full_at(cap);
+	for (struct fp *p = old; p < end;) {
+		struct fp *stop = (size_t)(end - p) > SWEEP ? p + SWEEP : end;
+		size_t n = 0;
+
+		for (; p < stop; p++) {
+			some[n] = *p;
+			n += !is_empty(p);
+		}
+		refill(s, &f, some, n);
+		if ((size_t)(p - given) * SLOT >= GIVE_BACK) {
+			sys_pages_free(given, GIVE_BACK);
+			given += GIVE_BACK / SLOT;
+		}
+	}
+	sys_pages_free(given, (size_t)(end - given) * SLOT);
+}
+
+/* Half as many homes again, or up to the limit. False: no room is left. */
+static bool
+grow(struct fpset *s)
+{
+	size_t slack = s->total - s->cap;
+	size_t cap = s->cap + s->cap / 2;
+
+	if (s->max_bytes != 0) {
+		uint64_t most = s->max_bytes / SLOT;
+
+		if (cap + slack > most) {
+			/* The last step is not worth less than a sixteenth;
+			 * then the table is filled to 15/16. */
+			if (most < slack ||
+			    most - slack < s->cap + s->cap / 16) {
+				s->full = s->cap - s->cap / 16;
+				return s->count < s->full;
+			}
+			cap = (size_t)most - slack;
+		}
+	}
+	resize(s, cap, slack);
+	return true;
+}
+
+void
+fpset_prefetch(const struct fpset *s, struct fp x)
+{
+	__builtin_prefetch(home(s, x), 1);
+}
+
+static int
+add_zero(struct fpset *s)
+{
+	if (s->zero)
+		return 0;
+	s->zero = true;
+	return 1;
+}
+
+/* The slot that holds x, or the empty one where it belongs. */
+static struct fp *
+find(const struct fpset *s, struct fp x)
+{
+	struct fp *p = home(s, x);
+
+	while ((p->lo != x.lo || p->hi != x.hi) && !is_empty(p))
+		p++;
+	return p;
+}
+
+int
+fpset_add(struct fpset *s, struct fp x)
+{
+	struct fp *p;
+
+	if (is_empty(&x))
+		return add_zero(s);
+	p = find(s, x);
+	if (!is_empty(p))
+		return 0;
+	if (s->count >= s->full) {
+		if (!grow(s))
+			return -1;
+		p = find(s, x);
+	}
+	*p = x;
+	s->count++;
+	if (p == s->slot + s->total - 1)
+		resize(s, s->cap, 2 * (s->total - s->cap));
+	return 1;
+}
+
+bool
+fpset_has(const struct fpset *s, struct fp x)
+{
+	return is_empty(&x) ? s->zero : !is_empty(find(s, x));
+}
+
+uint64_t
+fpset_count(const struct fpset *s)
+{
+	return s->count + s->zero;
+}
+
+uint64_t
+fpset_bytes(const struct fpset *s)
+{
+	return s->total * SLOT;
+}
+
+void
+fpset_each(
+    const struct fpset *s, void (*visit)(struct fp x, void *ctx), void *ctx)
+{
+	if (s->zero)
+		visit((struct fp){0, 0}, ctx);
+	for (size_t i = 0; i < s->total; i++)
+		if (!is_empty(&s->slot[i]))
+			visit(s->slot[i], ctx);
+}
+
+void
+fpset_clear(struct fpset *s)
+{
+	/* A large table is given back: what comes next may be small. */
+	if (s->cap > FIRST_CAP) {
+		sys_pages_free(s->slot, s->total * SLOT);
+		s->cap = FIRST_CAP;
+		s->total = FIRST_CAP + FIRST_SLACK;
+		s->full = full_at(s->cap);
+		s->slot = new_slots(s->total);
+	} else {
+		memset(s->slot, 0, s->total * SLOT);
+	}
+	s->count = 0;
+	s->zero = false;
+}
+
+void
+fpset_free(struct fpset *s)
+{
+	if (s == NULL)
+		return;
+	sys_pages_free(s->slot, s->total * SLOT);
+	free(s);
+}
