@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -372,4 +373,17 @@ sys_restrict_text(void)
 	return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0 ? "no_new_privs, seccomp"
 						      : "no_new_privs";
 #endif
+}
+
+void
+sys_guard(void)
+{
+	const struct rlimit none = {0, 0};
+	int saved = errno;
+
+	(void)setrlimit(RLIMIT_CORE, &none);
+#ifndef SECCOMP_OFF
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+	errno = saved;
 }

@@ -53,5 +53,7 @@ _Noreturn void sig_die(int sig);
 enum { SYS_PURE = 1 };
 void sys_restrict(int flags);
 const char *sys_restrict_text(void); /* for --version */
+/* No core dump, no tracing by others: for a process that holds a secret. */
+void sys_guard(void);
 
 #endif
