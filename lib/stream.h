@@ -77,7 +77,8 @@ enum stream_what {
 	STREAM_END, /* s->end; the count was right */
 	STREAM_CUT, /* the open partition is truncated; was said */
 	STREAM_EOF, /* all inputs read */
-	STREAM_STOP, /* s->status says why; was said; or a signal (sig_pending) */
+	STREAM_STOP, /* s->status says why; was said; or a signal (sig_pending).
+			An open partition is cut by it */
 };
 
 struct stream {
@@ -95,6 +96,7 @@ struct stream {
 	bool has_parts; /* a begin was seen */
 	uint64_t records, rejected; /* of the open partition, as read */
 	uint64_t total_records, total_bytes; /* of the run; bytes as read */
+	uint64_t size; /* of all inputs where they are regular files, else 0 */
 
 	struct stream_impl *impl;
 };
