@@ -19,6 +19,7 @@ ALL_CFLAGS = -std=c11 $(WARN) $(HARDEN) $(CFLAGS) \
 ALL_LDFLAGS = -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
     -Wl,--as-needed $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 LIBS = -ljq -lsqlite3 -lz -lcrypto -lm
+LIBS_run-log = -lcurl
 
 LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard lib/*.c)))
 EXIST = $(foreach t,$(TOOLS),$(if $(wildcard tools/$(t)/*.c),$(t)))
@@ -37,9 +38,13 @@ $(B)/%.o: %.c Makefile
 define tool_rule
 $(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$(wildcard tools/$(1)/*.c)) $(B)/libweir.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
+	$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS)
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool_rule,$(t))))
+
+$(B)/test/gen-ga4: $(B)/test/gen/gen-ga4.o $(B)/libweir.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
