@@ -98,6 +98,7 @@ begin(struct run *r)
 	r->open = true;
 	r->parts++;
 	f->written = f->rejected = 0;
+	f->lost = RC_OK;
 	buf_reset(&f->begin_extra);
 	if (*f->in.part.run_id != '\0')
 		stats_text("run_id", f->in.part.run_id);
@@ -148,7 +149,9 @@ end(struct run *r)
 		return false;
 	r->open = false;
 	r->out += f->written;
-	if (shows_control(f)) {
+	if (f->lost != RC_OK) {
+		r->status = rc_graver(r->status, f->lost);
+	} else if (shows_control(f)) {
 		say_dropped(f, &e);
 		buf_reset(&r->text);
 		part_end_again(
@@ -259,7 +262,8 @@ filter_run(struct filter *f, char *const *files, size_t n)
 	if (r.status == RC_OK)
 		r.status = stream_open(&f->in, files, n);
 	if (r.status == RC_OK) {
-		if ((f->flags & (FILTER_SINK | FILTER_STATE)) == 0)
+		if ((f->flags & (FILTER_SINK | FILTER_STATE | FILTER_EXEC)) ==
+		    0)
 			sys_restrict(SYS_PURE);
 		run(&r);
 	}

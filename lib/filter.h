@@ -33,6 +33,7 @@ enum {
 	FILTER_SINK = 1, /* nothing goes to stdout but what the tool writes;
 			    control records are not passed on */
 	FILTER_STATE = 2, /* SIGPIPE is ignored: EPIPE is 74 */
+	FILTER_EXEC = 4,  /* runs commands: no restraint of the process */
 };
 
 struct filter {
@@ -48,7 +49,8 @@ struct filter {
 	int (*end)(struct filter *f, const struct part *part,
 	    struct part_end *end); /* may change end's outcome and texts, which
 				      is what is then written */
-	void (*cut)(struct filter *f, const struct part *part); /* truncated */
+	void (*cut)(struct filter *f, const struct part *part); /* truncated,
+				or the run stops inside of it */
 	/* After the last input, before the output is closed. */
 	int (*finish)(struct filter *f);
 
@@ -58,6 +60,8 @@ struct filter {
 				   to be written; begin fills it anew */
 	uint64_t written; /* records written to the open partition */
 	uint64_t rejected; /* own rejects in it */
+	int lost; /* set by end: the partition gets no end, the run goes on and
+		     ends with this status or a graver one */
 	struct stream in;
 	struct rejects rejects;
 	bool plain_out; /* --plain */

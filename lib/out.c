@@ -47,7 +47,7 @@ out_fail(struct out *o, int error)
 {
 	if (!o->failed) {
 		o->failed = true;
-		o->error = error;
+		o->error = o->gone_ok && error == EPIPE ? 0 : error;
 	}
 }
 

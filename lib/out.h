@@ -23,6 +23,7 @@ struct out {
 	size_t len, cap;
 	int fd;
 	bool failed;
+	bool gone_ok; /* a reader that went away is no error: bytes are dropped */
 	int error; /* errno of the failure */
 	uint64_t bytes; /* taken so far, before gzip */
 	uint64_t written; /* gone to the descriptor, after gzip */
