@@ -59,8 +59,8 @@ buf_i64(struct buf *b, int64_t v)
 
 	if (v < 0 && !buf_room(b, DIGITS + 1)) {
 		char text[DIGITS + 2]; /* fits only if the digits are few */
-		int n = snprintf(text, sizeof(text), "-%llu",
-		    (unsigned long long)abs);
+		int n = snprintf(
+		    text, sizeof(text), "-%llu", (unsigned long long)abs);
 
 		b->over = b->max - b->len < (size_t)n;
 		buf_add(b, text, (size_t)n);

@@ -15,7 +15,7 @@
 enum {
 	DAY_S = 86400,
 	YEAR_MAX = 9999,
-	ERA_DAYS = 146097, /* 400 years */
+	ERA_DAYS = 146097,    /* 400 years */
 	EPOCH_SHIFT = 719468, /* days from 0000-03-01 to 1970-01-01 */
 	ZONE_FILE_MAX = 1 << 20,
 };
@@ -44,7 +44,7 @@ date_from_civil(int year, int month, int mday)
 	    (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + mday - 1;
 
 	return (int32_t)(era * ERA_DAYS + in_era * 365 + in_era / 4 -
-	    in_era / 100 + in_year - EPOCH_SHIFT);
+			 in_era / 100 + in_year - EPOCH_SHIFT);
 }
 
 void
@@ -77,8 +77,8 @@ number(const char *p, int n, int *v)
 static int
 month_days(int year, int month)
 {
-	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30,
-	    31};
+	static const int days[] = {
+	    31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 
 	return days[month - 1] + (month == 2 && leap);
@@ -99,8 +99,9 @@ date_parse(const char *p, size_t n, int32_t *day)
 {
 	int y, m, d;
 
-	return n == DATE_LEN && p[4] == '-' && p[7] == '-' && number(p, 4, &y) &&
-	    number(p + 5, 2, &m) && number(p + 8, 2, &d) && civil(y, m, d, day);
+	return n == DATE_LEN && p[4] == '-' && p[7] == '-' &&
+	       number(p, 4, &y) && number(p + 5, 2, &m) &&
+	       number(p + 8, 2, &d) && civil(y, m, d, day);
 }
 
 bool
@@ -109,7 +110,7 @@ date_parse_compact(const char *p, size_t n, int32_t *day)
 	int y, m, d;
 
 	return n == 8 && number(p, 4, &y) && number(p + 4, 2, &m) &&
-	    number(p + 6, 2, &d) && civil(y, m, d, day);
+	       number(p + 6, 2, &d) && civil(y, m, d, day);
 }
 
 static char *
@@ -278,10 +279,10 @@ struct rule_date {
 struct zone {
 	size_t n;
 	int64_t *when; /* n transitions */
-	int32_t *off; /* n offsets: from when[i] on */
+	int32_t *off;  /* n offsets: from when[i] on */
 	int32_t first; /* before the first */
 	bool has_rule, has_dst;
-	int32_t std, dst; /* of the rule, seconds east */
+	int32_t std, dst;          /* of the rule, seconds east */
 	struct rule_date from, to; /* of summer time */
 };
 
@@ -354,9 +355,9 @@ rule_day(const char *p, struct rule_date *d)
 	if (d->kind != 'M')
 		p = rule_int(p, 366, &d->day);
 	else if ((p = rule_int(p, 12, &d->month)) == NULL || *p != '.' ||
-	    (p = rule_int(p + 1, 5, &d->week)) == NULL || *p != '.' ||
-	    (p = rule_int(p + 1, 6, &d->wday)) == NULL || d->month < 1 ||
-	    d->week < 1)
+		 (p = rule_int(p + 1, 5, &d->week)) == NULL || *p != '.' ||
+		 (p = rule_int(p + 1, 6, &d->wday)) == NULL || d->month < 1 ||
+		 d->week < 1)
 		return NULL;
 	if (p != NULL && *p == '/')
 		p = rule_time(p + 1, &d->at);
@@ -387,7 +388,7 @@ rule_parse(struct zone *z, const char *p)
 	}
 	z->has_dst = true;
 	return (p = rule_day(p, &z->from)) != NULL &&
-	    (p = rule_day(p, &z->to)) != NULL && *p == '\0';
+	       (p = rule_day(p, &z->to)) != NULL && *p == '\0';
 }
 
 /* The local second (since 1970, without offset) of a rule in a year. */
@@ -420,8 +421,8 @@ rule_offset(const struct zone *z, int64_t t)
 
 	if (!z->has_dst)
 		return z->std;
-	date_to_civil((int32_t)floor_div(t + z->std, DAY_S), &year, &month,
-	    &mday);
+	date_to_civil(
+	    (int32_t)floor_div(t + z->std, DAY_S), &year, &month, &mday);
 	from = rule_second(&z->from, year) - z->std;
 	to = rule_second(&z->to, year) - z->dst;
 	if (from < to)
@@ -452,7 +453,7 @@ tzif_header(const unsigned char *p, size_t n, size_t width, struct tzif *h)
 		return false;
 	h->body = p + 44;
 	h->size = h->times * (width + 1) + h->types * 6 + h->chars +
-	    h->leap * (width + 4) + h->isstd + h->isut;
+		  h->leap * (width + 4) + h->isstd + h->isut;
 	return h->size <= n - 44;
 }
 
@@ -548,8 +549,8 @@ zone_read(const char *name, size_t *n)
 	    st.st_size <= ZONE_FILE_MAX) {
 		p = xmalloc((size_t)st.st_size + 1);
 		for (*n = 0; *n < (size_t)st.st_size; *n += (size_t)got)
-			if ((got = sys_read(fd, p + *n,
-				 (size_t)st.st_size - *n)) <= 0)
+			if ((got = sys_read(
+				 fd, p + *n, (size_t)st.st_size - *n)) <= 0)
 				break;
 	}
 	close(fd);

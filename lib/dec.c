@@ -43,7 +43,7 @@ shift(dec_coef *v, int64_t n)
 	if (*v == 0 || n == 0)
 		return true;
 	return n > 0 && n <= DIGITS_MAX &&
-	    !__builtin_mul_overflow(*v, power((int)n), v);
+	       !__builtin_mul_overflow(*v, power((int)n), v);
 }
 
 static void
@@ -221,7 +221,6 @@ align(struct dec *a, struct dec *b)
 	return true;
 }
 
-
 static bool
 combine(struct dec *a, const struct dec *b, bool minus)
 {
@@ -251,10 +250,10 @@ combine(struct dec *a, const struct dec *b, bool minus)
 			x.coef /= 10;
 			y.coef /= 10;
 			scale--;
-			if (!(minus ? __builtin_sub_overflow(x.coef, y.coef,
-					  &sum)
-				    : __builtin_add_overflow(x.coef, y.coef,
-					  &sum)))
+			if (!(minus ? __builtin_sub_overflow(
+					  x.coef, y.coef, &sum)
+				    : __builtin_add_overflow(
+					  x.coef, y.coef, &sum)))
 				return settle(sum, scale, a);
 		}
 		return false;
@@ -322,7 +321,7 @@ divide_step(dec_abs *q, dec_abs *r, dec_abs by)
 	}
 	*r = rest;
 	return !__builtin_mul_overflow(*q, (dec_abs)10, q) &&
-	    !__builtin_add_overflow(*q, (dec_abs)digit, q);
+	       !__builtin_add_overflow(*q, (dec_abs)digit, q);
 }
 
 bool
@@ -455,8 +454,8 @@ put_long_exponent(struct buf *out, const struct number *num, int64_t add)
 
 /* d.ddde+N; N is the exponent of the first digit. */
 static void
-put_scientific(struct buf *out, const struct number *num, size_t first,
-    size_t last)
+put_scientific(
+    struct buf *out, const struct number *num, size_t first, size_t last)
 {
 	/* of the first digit, where the number's own exponent is 0 */
 	int64_t own = (int64_t)num->whole_n - (int64_t)first - 1;

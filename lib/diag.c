@@ -13,10 +13,10 @@
 #include "sys.h"
 
 enum {
-	RAW_MAX = 8192,   /* a message before cleaning */
+	RAW_MAX = 8192,      /* a message before cleaning */
 	LINE_MAX_OUT = 4096, /* one atomic write to a pipe */
 	SECRETS_MAX = 16,
-	SECRET_MIN = 4,   /* anything shorter would blank out plain words */
+	SECRET_MIN = 4, /* anything shorter would blank out plain words */
 	SEXTETS_MIN = 5,
 	QUOTE_BYTES = 200,
 };
@@ -118,8 +118,8 @@ match_base64(const struct secret_ref *s, const char *p, size_t n)
 
 		if (count < SEXTETS_MIN || count > n)
 			continue;
-		while (i < count &&
-		    base64_value(p[i]) == sextet(s, skip + 6 * i))
+		while (
+		    i < count && base64_value(p[i]) == sextet(s, skip + 6 * i))
 			i++;
 		if (i == count)
 			return count;
@@ -146,8 +146,12 @@ match_secret(const char *p, size_t n)
 static size_t
 utf8_at(const unsigned char *p, size_t n, uint32_t *c)
 {
-	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 :
-	    p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
+	size_t len = p[0] < 0x80   ? 1
+		     : p[0] < 0xC2 ? 0
+		     : p[0] < 0xE0 ? 2
+		     : p[0] < 0xF0 ? 3
+		     : p[0] < 0xF5 ? 4
+				   : 0;
 	uint32_t v;
 
 	if (len == 0 || len > n)
@@ -170,8 +174,8 @@ static bool
 is_hidden(uint32_t c)
 {
 	return (c >= 0x80 && c < 0xA0) || c == 0x61C || c == 0x200E ||
-	    c == 0x200F || (c >= 0x2028 && c <= 0x202E) ||
-	    (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF;
+	       c == 0x200F || (c >= 0x2028 && c <= 0x202E) ||
+	       (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF;
 }
 
 /*
@@ -197,11 +201,11 @@ clean(char *dst, size_t cap, const char *src, size_t len, size_t limit)
 		else if (n == 0 || c < 0x20 || c == 0x7F)
 			w = snprintf(piece, sizeof(piece), "\\x%02x", p[0]);
 		else if (is_hidden(c))
-			w = snprintf(piece, sizeof(piece), "\\u{%x}",
-			    (unsigned)c);
+			w = snprintf(
+			    piece, sizeof(piece), "\\u{%x}", (unsigned)c);
 		else
-			w = snprintf(piece, sizeof(piece), "%.*s", (int)n,
-			    src + at);
+			w = snprintf(
+			    piece, sizeof(piece), "%.*s", (int)n, src + at);
 		if (to + (size_t)w >= cap)
 			break;
 		memcpy(dst + to, piece, (size_t)w);
@@ -220,8 +224,8 @@ diag_quote(char dst[DIAG_QUOTE], const char *text, size_t len)
 	taken = clean(dst + 1, DIAG_QUOTE - 5, text, len, QUOTE_BYTES);
 	n = strlen(dst + 1);
 	dst[0] = '\'';
-	snprintf(dst + 1 + n, DIAG_QUOTE - 1 - n, "%s",
-	    taken < len ? "...'" : "'");
+	snprintf(
+	    dst + 1 + n, DIAG_QUOTE - 1 - n, "%s", taken < len ? "...'" : "'");
 	return dst;
 }
 
@@ -240,8 +244,8 @@ put_line(const char *line, size_t n)
 		w = write(STDERR_FILENO, line, n);
 	while (w < 0 && errno == EINTR);
 	if (w < 0 && errno == EPIPE && sigismember(&old, SIGPIPE) == 0)
-		while (sigtimedwait(&pipe_only, NULL, &now) < 0 &&
-		    errno == EINTR)
+		while (
+		    sigtimedwait(&pipe_only, NULL, &now) < 0 && errno == EINTR)
 			;
 	sigprocmask(SIG_SETMASK, &old, NULL);
 }
@@ -261,8 +265,8 @@ say(const char *context, const char *fmt, va_list ap, int error)
 	len += m < 0 ? 0 : (size_t)m;
 	len = len < sizeof(raw) ? len : sizeof(raw) - 1;
 	if (error != 0) {
-		m = snprintf(raw + len, sizeof(raw) - len, ": %s",
-		    strerror(error));
+		m = snprintf(
+		    raw + len, sizeof(raw) - len, ": %s", strerror(error));
 		len += m < 0 ? 0 : (size_t)m;
 		len = len < sizeof(raw) ? len : sizeof(raw) - 1;
 	}

@@ -77,7 +77,7 @@ dir_check(int fd, const char *path, bool writable)
 		warn_msg(path, "the directory belongs to another user (%u)",
 		    (unsigned)st.st_uid);
 	} else if (writable &&
-	    faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0) {
+		   faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0) {
 		warn_sys(path, "cannot write to the directory");
 	} else {
 		return fd;
@@ -87,8 +87,8 @@ dir_check(int fd, const char *path, bool writable)
 }
 
 static int
-dir_open_parts(int parent, const char *name, const char *path, bool create,
-    bool writable)
+dir_open_parts(
+    int parent, const char *name, const char *path, bool create, bool writable)
 {
 	int fd;
 
@@ -128,8 +128,8 @@ dir_open(const char *path, bool create, bool writable)
 	if (up < 0)
 		warn_sys(parent, "cannot open the directory");
 	else
-		fd = dir_open_parts(up, *name != '\0' ? name : ".", path,
-		    create, writable);
+		fd = dir_open_parts(
+		    up, *name != '\0' ? name : ".", path, create, writable);
 	if (up >= 0)
 		close(up);
 	free(parent);
@@ -284,8 +284,7 @@ afile_commit(struct afile *a, mode_t mode)
 		if (close(fd) < 0 && errno != EINTR)
 			failed = "cannot close";
 	}
-	if (failed == NULL &&
-	    renameat(a->dirfd, a->tmp, a->dirfd, a->name) < 0)
+	if (failed == NULL && renameat(a->dirfd, a->tmp, a->dirfd, a->name) < 0)
 		failed = "cannot replace";
 	if (failed != NULL) {
 		warn_sys(a->path, "%s", failed);
@@ -350,14 +349,14 @@ static int
 read_all(int fd, const char *path, size_t max, struct buf *out)
 {
 	for (;;) {
-		size_t want = max - out->len < READ_STEP ? max - out->len + 1
-							 : READ_STEP;
+		size_t want =
+		    max - out->len < READ_STEP ? max - out->len + 1 : READ_STEP;
 		ssize_t got;
 
 		/* one byte over the limit, to notice a larger file */
 		if (out->cap - out->len < want) {
-			out->cap = out->len + (want > out->len ? want
-							       : out->len);
+			out->cap =
+			    out->len + (want > out->len ? want : out->len);
 			out->p = xrealloc(out->p, out->cap);
 		}
 		got = sys_read(fd, out->p + out->len, want);
@@ -382,8 +381,9 @@ file_read(const char *path, size_t max, struct buf *out)
 	struct stat st;
 	int fd, rc;
 
-	fd = is_stdin ? STDIN_FILENO
-		      : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	fd = is_stdin
+		 ? STDIN_FILENO
+		 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0) {
 		warn_sys(path, "cannot open");
 		return RC_TRUNCATED;
@@ -496,7 +496,7 @@ secret_take(int fd, const char *path, struct secret *s)
 
 	s->p = xmalloc(SECRET_LEN + 1);
 	while (n < SECRET_LEN &&
-	    (got = sys_read(fd, s->p + n, SECRET_LEN - n)) != 0) {
+	       (got = sys_read(fd, s->p + n, SECRET_LEN - n)) != 0) {
 		if (got < 0) {
 			warn_sys(path, "cannot read");
 			return RC_CONFIG;

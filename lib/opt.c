@@ -152,14 +152,14 @@ static bool
 is_file_arg(const char *arg)
 {
 	return strstr(arg, "file") != NULL || strstr(arg, "dir") != NULL ||
-	    strstr(arg, "path") != NULL;
+	       strstr(arg, "path") != NULL;
 }
 
 static void
 bash_completion(struct buf *b, const char *tool)
 {
-	buf_fmt(b, "_weir_%s() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]}\n",
-	    tool);
+	buf_fmt(
+	    b, "_weir_%s() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]}\n", tool);
 	for (size_t i = 0; b->p[i] != '('; i++) /* no '-' in a name */
 		if (b->p[i] == '-')
 			b->p[i] = '_';
@@ -220,8 +220,8 @@ zsh_completion(struct buf *b, const char *tool)
 		if (o->arg != NULL) {
 			buf_char(b, ':');
 			zsh_text(b, o->arg);
-			buf_str(b, o->key == KEY_COMPLETION ? ":(bash zsh)" :
-				is_file_arg(o->arg)	    ? ":_files"
+			buf_str(b, o->key == KEY_COMPLETION ? ":(bash zsh)"
+				   : is_file_arg(o->arg)    ? ":_files"
 							    : ": ");
 		}
 		buf_str(b, "' \\\n");
@@ -249,8 +249,8 @@ wrong_option(char **argv, int found)
 {
 	const char *word = argv[optind > 1 ? optind - 1 : 0];
 	char quoted[DIAG_QUOTE];
-	const char *text = found == ':' ? "needs an argument"
-					: "unknown option";
+	const char *text =
+	    found == ':' ? "needs an argument" : "unknown option";
 
 	if (strncmp(word, "--", 2) == 0 && optopt == 0)
 		diag_quote(quoted, word, strcspn(word, "="));
@@ -386,12 +386,12 @@ opt_size(uint64_t min, uint64_t max)
 	bool good = digits(&p, &v);
 
 	if (good && *p != '\0' && (unit = strchr(units, *p)) != NULL) {
-		good = !__builtin_mul_overflow(v,
-		    (uint64_t)1 << (10 * (unit - units + 1)), &v);
+		good = !__builtin_mul_overflow(
+		    v, (uint64_t)1 << (10 * (unit - units + 1)), &v);
 		p++;
 	}
-	return bounded(good && *p == '\0', v, min, max,
-	    "a size (4096, 64K, 16M, 2G)");
+	return bounded(
+	    good && *p == '\0', v, min, max, "a size (4096, 64K, 16M, 2G)");
 }
 
 int32_t

@@ -146,8 +146,8 @@ stats_end(int status)
 	put_seconds(&w, sys_mono_ns() - started_ns);
 	for (size_t i = 0; i < text_n; i++) {
 		buf_reset(&clean);
-		json_write_clean(&clean, texts[i].value,
-		    strlen(texts[i].value));
+		json_write_clean(
+		    &clean, texts[i].value, strlen(texts[i].value));
 		jsonw_raw(&w, texts[i].name, clean.p, clean.len);
 	}
 	jsonw_open(&w, "counts", &inner, '{');
@@ -199,14 +199,14 @@ progress_show(uint64_t records, uint64_t bytes, uint64_t total, int64_t ns)
 	    "\r%s: %llu records, %llu rows/s, %llu MB/s", diag_tool(),
 	    (unsigned long long)records,
 	    (unsigned long long)((__extension__(unsigned __int128) records) *
-		1000000 / us),
+				 1000000 / us),
 	    (unsigned long long)(bytes / us));
 	if (total > 0 && bytes > 0 && bytes <= total && n > 0)
 		n += snprintf(line + n, sizeof(line) - (size_t)n,
 		    ", %llu %%, %llu s left",
 		    (unsigned long long)(bytes / ((total + 99) / 100)),
 		    (unsigned long long)((total - bytes) / (bytes / us + 1) /
-			1000000));
+					 1000000));
 	if (n < 0 || (size_t)n + 4 > sizeof(line))
 		return;
 	memcpy(line + n, "\033[K", 3);

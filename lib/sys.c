@@ -227,9 +227,10 @@ bool
 sys_has_avx2(void)
 {
 	/* the builtin also asks whether the kernel saves the registers */
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-	    __builtin_cpu_supports("bmi2") && cpu_bit(1, 2, 1) &&
-	    cpu_bit(0x80000001u, 2, 5);
+	return __builtin_cpu_supports("avx2") &&
+	       __builtin_cpu_supports("bmi") &&
+	       __builtin_cpu_supports("bmi2") && cpu_bit(1, 2, 1) &&
+	       cpu_bit(0x80000001u, 2, 5);
 }
 
 bool
@@ -277,7 +278,7 @@ sys_real_ns(void)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SECCOMP_OFF 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||     \
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || \
     __has_feature(thread_sanitizer)
 #define SECCOMP_OFF 1
 #endif
@@ -292,7 +293,7 @@ sys_real_ns(void)
 #endif
 
 #ifndef SECCOMP_OFF
-#define LOAD(field)                                                            \
+#define LOAD(field) \
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
 #define DENY(nr) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##nr, 0, 1), REFUSE
