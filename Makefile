@@ -1,28 +1,48 @@
-# weir: one Makefile. CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR are yours.
-# SAN=address,undefined builds with sanitizers. B names the build directory.
+# weir: the one Makefile. Plain `make` builds every program into build/bin.
+#
+# CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR are yours; ours stand beside them.
+# SAN=address,undefined builds with sanitizers, B= names the build directory.
+# `make help` lists the targets.
 
 VERSION = 0.1
 CC = gcc
 CFLAGS = -O2 -g
 PREFIX = /usr/local
-B = build
+B = build$(if $(SAN),-san)
+JOBS = $(shell nproc 2>/dev/null || echo 2)
 
+# A new tool is one word here and, at need, LIBS_<tool>.
 TOOLS = event-id ndjson-scrub ndjson-validate ndjson-dedup kpi-agg \
     ndjson-part raw-store sqlite-load sqlite-query run-log
+LIBS_run-log = -lcurl
+LIBS = -ljq -lsqlite3 -lz -lcrypto -lm
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
-    -Wmissing-prototypes -Wwrite-strings -Wformat=2 -Wvla
-HARDEN = -fstack-protector-strong -fPIE -fno-strict-overflow \
-    $(if $(SAN),,-D_FORTIFY_SOURCE=2)
-ALL_CFLAGS = -std=c11 $(WARN) $(HARDEN) $(CFLAGS) \
-    $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+    -Wmissing-prototypes -Wwrite-strings -Wformat=2 -Wvla $(WERROR)
+MACHINE := $(shell uname -m)
+HARDEN = -fstack-protector-strong -fstack-clash-protection -fPIE \
+    -fno-strict-overflow $(if $(filter x86_64,$(MACHINE)),-fcf-protection=full) \
+    $(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+SAN_FLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+ALL_CFLAGS = -std=c11 $(WARN) $(HARDEN) -ffile-prefix-map=$(CURDIR)=. \
+    $(CFLAGS) $(SAN_FLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
     -Wl,--as-needed $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
-LIBS = -ljq -lsqlite3 -lz -lcrypto -lm
-LIBS_run-log = -lcurl
+
+# Flags of single files, by base name. On other machines these are empty.
+ifeq ($(MACHINE),x86_64)
+CFLAGS_json_avx2 = -O3 -mavx2 -mbmi -mbmi2 -mlzcnt -mpclmul
+CFLAGS_json_sse2 = -O3
+endif
+CFLAGS_json_portable = -O3
 
 LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard lib/*.c)))
 EXIST = $(foreach t,$(TOOLS),$(if $(wildcard tools/$(t)/*.c),$(t)))
+UNIT = $(patsubst test/unit/%.c,$(B)/test/unit/%,$(wildcard test/unit/*.c))
+GEN = $(patsubst test/gen/%.c,$(B)/test/%,$(wildcard test/gen/*.c))
+BENCH = $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+FUZZ = $(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c))
+BATS = $(sort $(wildcard test/*.bats))
 
 all: $(EXIST:%=$(B)/bin/%)
 
@@ -35,17 +55,146 @@ $(B)/%.o: %.c Makefile
 	$(CC) -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' -Ilib $(CPPFLAGS) \
 	    $(ALL_CFLAGS) $(CFLAGS_$(notdir $*)) -MMD -MP -c -o $@ $<
 
+LINK = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^
+
 define tool_rule
-$(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$(wildcard tools/$(1)/*.c)) $(B)/libweir.a
+$(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$(sort $$(wildcard tools/$(1)/*.c))) \
+    $(B)/libweir.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS)
+	$$(LINK) $$(LIBS_$(1)) $$(LIBS)
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool_rule,$(t))))
 
-$(B)/test/gen-ga4: $(B)/test/gen/gen-ga4.o $(B)/libweir.a
+$(UNIT): $(B)/test/unit/%: $(B)/test/unit/%.o $(B)/libweir.a
+	$(LINK) $(LIBS)
+
+$(GEN): $(B)/test/%: $(B)/test/gen/%.o $(B)/libweir.a
+	$(LINK) $(LIBS)
+
+$(BENCH): $(B)/bench/%: $(B)/bench/%.o $(B)/libweir.a
+	$(LINK) $(LIBS)
+
+# Preloaded into programs under test; never itself sanitized.
+$(B)/test/fault.so: test/shim/fault.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) -std=c11 -D_GNU_SOURCE -O1 -g $(WARN) -fPIC -shared \
+	    $(if $(SAN),-DFAULT_NO_MALLOC) -o $@ $< -ldl
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all
+# Tests -----------------------------------------------------------------------
+
+tests-built: all $(UNIT) $(GEN) $(B)/test/fault.so
+
+BATS_FLAGS =
+check: tests-built
+	WEIR_B=$(B) SAN=$(SAN) bats $(if $(shell command -v parallel), \
+	    --jobs $(JOBS) --no-parallelize-within-files) $(BATS_FLAGS) $(BATS)
+
+# The pages: options against --help, examples run, mandoc's own complaints.
+check-docs: tests-built
+	WEIR_B=$(B) SAN=$(SAN) bats $(BATS_FLAGS) test/man.bats
+
+# All compilers, all warnings, all scripts.
+SCRIPTS = bootstrap .ci/run $(shell grep -lsE '^\#! */(usr/bin/env )?(bin/)?(ba)?sh' \
+    pipelines/* test/* bench/* bench/*/* 2>/dev/null)
+SOURCES = $(wildcard lib/*.[ch] tools/*/*.[ch] test/*/*.c fuzz/*.c bench/*.c)
+lint:
+	$(MAKE) B=$(B)-lint-gcc CC=gcc WERROR=-Werror everything
+	$(MAKE) B=$(B)-lint-clang CC=clang WERROR=-Werror everything
+	shellcheck -x $(SCRIPTS) $(wildcard pipelines/*.sh test/*.bash)
+	mandoc -T lint -W warning $(wildcard man/*.[1-9])
+	@clang-format --dry-run $(SOURCES) 2>&1 | grep -c 'warning:' | \
+	    sed 's/^/clang-format: places that differ: /' || :
+everything: tests-built $(BENCH)
+
+# Each fuzz/*.c for FUZZ_SECONDS with libFuzzer; the corpus stays in the build.
+FUZZ_SECONDS = 10
+fuzz:
+	$(MAKE) B=$(B)-fuzz CC=clang SAN=address,undefined,fuzzer-no-link \
+	    CFLAGS="-O1 -g" fuzz-run
+FUZZ_BIN = $(FUZZ:%=$(B)/fuzz/%)
+$(FUZZ_BIN): $(B)/fuzz/%: $(B)/fuzz/%.o $(B)/libweir.a
+	$(CC) $(ALL_CFLAGS) $(filter-out -fsanitize=%,$(ALL_LDFLAGS)) \
+	    -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS)
+fuzz-run: $(FUZZ_BIN)
+	set -e; for f in $(FUZZ); do mkdir -p $(B)/fuzz/corpus.$$f; \
+	    echo "fuzz: $$f, $(FUZZ_SECONDS) s"; \
+	    $(B)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+	    -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+	    -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus.$$f \
+	    $$(test ! -d fuzz/seeds/$$f || echo fuzz/seeds/$$f); done
+
+# Hours rather than seconds: long fuzzing and the long forms of the tests.
+soak: tests-built
+	WEIR_B=$(B) WEIR_SOAK=1 bats $(BATS_FLAGS) $(BATS)
+	$(MAKE) fuzz FUZZ_SECONDS=600
+
+bench: all $(BENCH) $(GEN)
+	WEIR_B=$(B) bench/run
+
+# Pipelines -------------------------------------------------------------------
+
+# What a run may be told on make's command line, passed on as environment.
+PASS = DATE GA4_DIR START END APP SOURCE DRY_RUN CANARY REASON WEIR_HOME JOBS \
+    KPIS APPS FORCE
+RUN = env PATH="$(CURDIR)/$(B)/bin:$$PATH" $(foreach v,$(PASS),$(if \
+    $(filter command environment,$(firstword $(origin $(v)))),$(v)='$($(v))'))
+
+demo: all $(GEN)
+	@$(RUN) WEIR_B='$(B)' pipelines/demo
+daily backfill rebuild setup status: all
+	@$(RUN) pipelines/$@
+
+# Installing ------------------------------------------------------------------
+
+SHARE = $(PREFIX)/share
+BASH_DIR = $(SHARE)/bash-completion/completions
+ZSH_DIR = $(SHARE)/zsh/site-functions
+PIPES = $(filter-out %/sql,$(wildcard pipelines/*))
+
+install: all
+	install -d $(addprefix '$(DESTDIR)',$(PREFIX)/bin $(BASH_DIR) \
+	    $(ZSH_DIR) $(SHARE)/weir/conf $(SHARE)/weir/pipelines/sql)
+	set -e; for t in $(EXIST); do \
+	    install -m 755 $(B)/bin/$$t '$(DESTDIR)$(PREFIX)'/bin/$$t; \
+	    $(B)/bin/$$t --completion=bash >'$(DESTDIR)$(BASH_DIR)'/$$t; \
+	    $(B)/bin/$$t --completion=zsh >'$(DESTDIR)$(ZSH_DIR)'/_$$t; done
+	set -e; for m in $(notdir $(wildcard man/*.[1-9])); do \
+	    d='$(DESTDIR)$(SHARE)'/man/man$${m##*.}; \
+	    install -d $$d; install -m 644 man/$$m $$d/$$m; done
+	set -e; for f in $(notdir $(wildcard conf/*)); do install -m 644 \
+	    conf/$$f '$(DESTDIR)$(SHARE)'/weir/conf/$$f; done
+	set -e; for f in $(notdir $(PIPES)); do install -m $$(test -x \
+	    pipelines/$$f && echo 755 || echo 644) pipelines/$$f \
+	    '$(DESTDIR)$(SHARE)'/weir/pipelines/$$f; done
+	cp -R pipelines/sql/. '$(DESTDIR)$(SHARE)'/weir/pipelines/sql/
+
+uninstall:
+	rm -f $(foreach t,$(TOOLS),'$(DESTDIR)$(PREFIX)'/bin/$(t) \
+	    '$(DESTDIR)$(BASH_DIR)'/$(t) '$(DESTDIR)$(ZSH_DIR)'/_$(t))
+	rm -f $(foreach m,$(notdir $(wildcard man/*.[1-9])), \
+	    '$(DESTDIR)$(SHARE)'/man/man$(subst .,,$(suffix $(m)))/$(m))
+	rm -rf '$(DESTDIR)$(SHARE)'/weir
+
+# The files git knows, in one order, with one date.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DIST = weir-$(VERSION)
+dist:
+	@mkdir -p $(B)
+	git ls-files | tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) \
+	    --owner=0 --group=0 --numeric-owner --transform 's,^,$(DIST)/,' \
+	    -cf - -T - | gzip -9n >$(B)/$(DIST).tar.gz
+
+clean:
+	rm -rf $(B) $(B)-lint-gcc $(B)-lint-clang $(B)-fuzz
+
+help:
+	@echo 'all check check-docs lint fuzz soak bench demo'
+	@echo 'daily backfill rebuild setup status'
+	@echo 'install uninstall dist clean'
+
+.PHONY: all tests-built check check-docs lint everything fuzz fuzz-run soak \
+    bench demo daily backfill rebuild setup status install uninstall dist \
+    clean help
+.DELETE_ON_ERROR:

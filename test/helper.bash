@@ -60,7 +60,7 @@ fault_calls() {
 	rm -f "$file"
 	env FAULT_COUNT="$file" LD_PRELOAD="$(fault_so)" "$@" \
 		>/dev/null 2>&1 || true
-	grep -o " $call=[0-9]*" "$file" | cut -d= -f2 | paste -sd+ - | bc
+	echo $(($(grep -o " $call=[0-9]*" "$file" | cut -d= -f2 | paste -sd+ -)))
 }
 
 # Memory faults cannot be played under a sanitizer that brings its own malloc.
