@@ -65,6 +65,14 @@ $(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$(sort $$(wildcard tools/$(1)/*.c))) \
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool_rule,$(t))))
 
+# The tables of the warehouse, compiled into its loader.
+CFLAGS_schema = -I$(B)
+$(B)/tools/sqlite-load/schema.o: $(B)/schema.inc
+$(B)/schema.inc: $(sort $(wildcard pipelines/sql/sqlite/*.sql))
+	@mkdir -p $(@D)
+	sed 's/[\\"]/\\&/g; s/.*/"&\\n",/' $^ > $@.new
+	mv $@.new $@
+
 $(UNIT): $(B)/test/unit/%: $(B)/test/unit/%.o $(B)/libweir.a
 	$(LINK) $(LIBS)
 

@@ -34,7 +34,7 @@ INSERT INTO column_kinds VALUES
     ('dim_apps', 'config', 'json'),
     ('pipeline_runs', 'seconds', 'decimal'),
     ('pipeline_runs', 'extra', 'json'),
-    ('findings', 'observed', 'decimal'),
-    ('findings', 'expected', 'text_json'),
-    ('findings', 'threshold', 'text_json'),
+    ('findings', 'observed', 'json'),
+    ('findings', 'expected', 'json'),
+    ('findings', 'threshold', 'json'),
     ('findings', 'extra', 'json');

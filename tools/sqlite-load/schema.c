@@ -1,0 +1,8 @@
+#include "schema.h"
+
+#include <stddef.h>
+
+const char *const schema_lines[] = {
+#include "schema.inc" /* made by the Makefile */
+    NULL,
+};
