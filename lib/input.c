@@ -87,11 +87,8 @@ wrong(struct input *in, int status, const char *what)
 static ssize_t
 raw_read(struct input *in, void *p, size_t n)
 {
-	ssize_t k = -1;
+	ssize_t k = sys_read(in->fd, p, n);
 
-	errno = EINTR;
-	if (sig_pending() == 0)
-		k = sys_read(in->fd, p, n);
 	if (k >= 0) {
 		in->bytes += (uint64_t)k;
 		return k;
