@@ -196,7 +196,7 @@ child_wait(struct run *run, pid_t pid, bool group, int fd, const sigset_t *mask)
 
 /* Says why the command could not be started, if so. */
 static void
-say_exec(const struct run *run, int fd)
+say_exec(struct run *run, int fd)
 {
 	char name[DIAG_QUOTE];
 	int e;
@@ -205,6 +205,8 @@ say_exec(const struct run *run, int fd)
 		errno = e;
 		warn_sys(NULL, "cannot run %s",
 		    diag_quote(name, run->argv[0], strlen(run->argv[0])));
+		snprintf(run->tally.message, sizeof run->tally.message,
+		    "cannot run the command: %s", strerror(e));
 	}
 }
 

@@ -169,7 +169,7 @@ tally_read(struct tally *t, const char *path)
 	struct stages open = {NULL, 0, 0};
 	struct buf b = BUF_INIT(STATS_MAX);
 
-	memset(t, 0, sizeof *t);
+	/* t is zeroed, but for what was known before */
 	t->data_through = INT32_MIN;
 	if (file_read(path, STATS_MAX - 1, &b) == RC_OK) {
 		for (size_t at = 0; at < b.len;) {
