@@ -248,6 +248,55 @@ fpset_has(const struct fpset *s, struct fp x)
 	return is_empty(&x) ? s->zero : !is_empty(find(s, x));
 }
 
+bool
+fpset_reserve(struct fpset *s, uint64_t n)
+{
+	size_t slack = s->total - s->cap;
+	size_t cap = (size_t)n + (size_t)n / 3 + 64;
+
+	if (n <= s->full)
+		return true;
+	if (s->max_bytes != 0 && (cap + slack) * SLOT > s->max_bytes)
+		return false;
+	resize(s, cap, slack);
+	return true;
+}
+
+/*
+ * Whatever follows in the same run of full slots and may stand in the hole
+ * without being before its home goes there, until there is none.
+ */
+static void
+close_hole(const struct fpset *s, struct fp *hole)
+{
+	for (struct fp *p = hole + 1; !is_empty(p); p++) {
+		if (home(s, *p) > hole)
+			continue;
+		*hole = *p;
+		hole = p;
+	}
+	*hole = (struct fp){0, 0};
+}
+
+bool
+fpset_remove(struct fpset *s, struct fp x)
+{
+	struct fp *p;
+
+	if (is_empty(&x)) {
+		bool was = s->zero;
+
+		s->zero = false;
+		return was;
+	}
+	p = find(s, x);
+	if (is_empty(p))
+		return false;
+	close_hole(s, p);
+	s->count--;
+	return true;
+}
+
 uint64_t
 fpset_count(const struct fpset *s)
 {
