@@ -70,10 +70,7 @@ xstrndup(const char *s, size_t n)
 char *
 xstrdup(const char *s)
 {
-	/* not by xstrndup: strnlen of some C libraries overflows at SIZE_MAX */
-	size_t size = strlen(s) + 1;
-
-	return memcpy(xmalloc(size), s, size);
+	return xstrndup(s, SIZE_MAX);
 }
 
 char *
