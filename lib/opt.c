@@ -248,22 +248,15 @@ _Noreturn static void
 wrong_option(char **argv, int found)
 {
 	const char *word = argv[optind > 1 ? optind - 1 : 0];
-	char quoted[DIAG_QUOTE];
+	char letter[] = {'-', (char)optopt, '\0'};
 	const char *text =
 	    found == ':' ? "needs an argument" : "unknown option";
 
-	if (strncmp(word, "--", 2) == 0 && optopt == 0)
-		diag_quote(quoted, word, strcspn(word, "="));
-	else if (optopt > 0 && optopt < OPT_FIRST)
-		snprintf(quoted, sizeof(quoted), "-%c", optopt);
-	else
-		diag_quote(quoted, word, strcspn(word, "="));
-	if (found == '?' && optopt >= OPT_FIRST)
+	if (strncmp(word, "--", 2) != 0)
+		word = letter;
+	else if (found == '?' && optopt != 0)
 		text = "takes no argument";
-	for (size_t i = 0; found == '?' && i < all_count; i++)
-		if (all[i]->key == optopt && strncmp(word, "--", 2) == 0)
-			text = "takes no argument";
-	opt_wrong(current, "%s: %s", quoted, text);
+	opt_wrong(current, "%.*s: %s", (int)strcspn(word, "="), word, text);
 }
 
 int

@@ -66,16 +66,15 @@ static const struct {
 	const char *name;
 	int value;
 } errors[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO}, {"EACCES", EACCES},
-    {"ENOMEM", ENOMEM}, {"EINTR", EINTR}, {"EAGAIN", EAGAIN},
-    {"EPIPE", EPIPE}, {"EMFILE", EMFILE}, {"EROFS", EROFS},
-    {"EDQUOT", EDQUOT}, {"ENOENT", ENOENT}, {"EBADF", EBADF},
-    {"EPERM", EPERM}, {"EINVAL", EINVAL}, {"EXDEV", EXDEV},
-    {"KILL", A_KILL}, {"SHORT", A_SHORT}};
+    {"ENOMEM", ENOMEM}, {"EINTR", EINTR}, {"EAGAIN", EAGAIN}, {"EPIPE", EPIPE},
+    {"EMFILE", EMFILE}, {"EROFS", EROFS}, {"EDQUOT", EDQUOT},
+    {"ENOENT", ENOENT}, {"EBADF", EBADF}, {"EPERM", EPERM}, {"EINVAL", EINVAL},
+    {"EXDEV", EXDEV}, {"KILL", A_KILL}, {"SHORT", A_SHORT}};
 
-#define REAL(type, name, params)                                               \
-	static type(*real) params;                                             \
-	if (real == NULL)                                                      \
-		*(void **)&real = dlsym(RTLD_NEXT, name)
+#define REAL(type, name, params)   \
+	static type(*real) params; \
+	if (real == NULL)          \
+	*(void **)&real = dlsym(RTLD_NEXT, name)
 
 _Noreturn static void
 bad(const char *text)
@@ -137,8 +136,7 @@ begin(void)
 	static char copy[1024];
 	char *save = NULL;
 
-	if (tool != NULL &&
-	    strcmp(tool, program_invocation_short_name) != 0)
+	if (tool != NULL && strcmp(tool, program_invocation_short_name) != 0)
 		return;
 	path_filter = getenv("FAULT_PATH");
 	count_file = getenv("FAULT_COUNT");
@@ -214,9 +212,9 @@ count(enum call c)
 		any = __atomic_add_fetch(&seen[C_ANY], 1, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < rule_n; i++) {
 		const struct rule *r = &rules[i];
-		unsigned long at = r->call == c ? n
-		    : r->call == C_ANY		? any
-						: 0;
+		unsigned long at = r->call == c       ? n
+				   : r->call == C_ANY ? any
+						      : 0;
 
 		if (at == 0 || (r->later ? at < r->n : at != r->n))
 			continue;
@@ -351,8 +349,8 @@ int
 renameat2(int a, const char *old, int b, const char *new, unsigned flags)
 {
 	int e = fault_rename(a, old, b, new);
-	REAL(int, "renameat2",
-	    (int, const char *, int, const char *, unsigned));
+	REAL(
+	    int, "renameat2", (int, const char *, int, const char *, unsigned));
 
 	return e > 0 ? -1 : real(a, old, b, new, flags);
 }
@@ -380,13 +378,13 @@ do_open(int dir, const char *path, int flags, mode_t mode)
 	return e > 0 ? -1 : real(dir, path, flags, mode);
 }
 
-#define OPEN_MODE(flags, last)                                                 \
-	mode_t mode = 0;                                                       \
-	if (((flags) & O_CREAT) != 0 || ((flags) & O_TMPFILE) == O_TMPFILE) {  \
-		va_list ap;                                                    \
-		va_start(ap, last);                                            \
-		mode = va_arg(ap, mode_t);                                     \
-		va_end(ap);                                                    \
+#define OPEN_MODE(flags, last)                                            \
+	mode_t mode = 0;                                                  \
+	if (((flags)&O_CREAT) != 0 || ((flags)&O_TMPFILE) == O_TMPFILE) { \
+		va_list ap;                                               \
+		va_start(ap, last);                                       \
+		mode = va_arg(ap, mode_t);                                \
+		va_end(ap);                                               \
 	}
 
 int
