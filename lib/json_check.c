@@ -63,6 +63,21 @@ utf8_len(const unsigned char *p, size_t n)
 	return len;
 }
 
+bool
+json_utf8(const char *text, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)text, *end = p + n;
+
+	while (p < end) {
+		size_t len = *p < 0x80 ? 1 : utf8_len(p, (size_t)(end - p));
+
+		if (len == 0)
+			return false;
+		p += len;
+	}
+	return true;
+}
+
 static int
 hex(unsigned char c)
 {

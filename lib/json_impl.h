@@ -1,6 +1,6 @@
 /*
- * What the parts of the JSON module share: the compiled paths, the index a
- * kernel makes of a row, and the walk over validated text.
+ * What the parts of the JSON module share: the compiled paths, the state of a
+ * kernel's sweep, and the walk over validated text.
  */
 #ifndef WEIR_JSON_IMPL_H
 #define WEIR_JSON_IMPL_H
@@ -21,8 +21,12 @@ struct path_node {
 	size_t value_len;
 	char *probe; /* SELECT: `"name":"value"` */
 	size_t probe_len;
-	size_t n; /* INDEX */
-	int path; /* the path that ends here, -1 for none */
+	uint64_t head, head_mask; /* first 8 bytes of `value"` */
+	bool same_name;           /* as the first SELECT among the siblings */
+	bool counts;              /* has an INDEX child */
+	size_t n;                 /* INDEX */
+	unsigned order;           /* among the siblings */
+	int path;                 /* the path that ends here, -1 for none */
 	struct path_node *child, *next;
 };
 
@@ -33,6 +37,25 @@ struct json_paths {
 	int count, cap;
 };
 
+/* Which children of one node were met. */
+#define PATH_CHILDREN 512 /* most children of one node */
+struct seen {
+	uint64_t bits[PATH_CHILDREN / 64];
+};
+
+static inline bool
+json_seen(struct seen *s, const struct path_node *n)
+{
+	uint64_t bit = 1ull << n->order % 64, *word = &s->bits[n->order / 64];
+	bool was = (*word & bit) != 0;
+
+	*word |= bit;
+	return was;
+}
+
+/* Flags every path at or below the node: its member occurs twice. */
+void json_duplicate(const struct path_node *n, struct json_span *vals);
+
 /* Finds all paths below node (whose value is v) by walking the text. */
 void json_resolve(const struct path_node *node, const struct json_span *v,
     struct json_span *vals);
@@ -41,6 +64,9 @@ void json_resolve(const struct path_node *node, const struct json_span *v,
  * JSON_ESCAPED. The text is valid, so the end is there. */
 const char *json_string_end(const char *p, uint8_t *flags);
 
+/* Is it all UTF-8? */
+bool json_utf8(const char *p, size_t n);
+
 static inline const char *
 json_blanks(const char *p)
 {
@@ -48,5 +74,86 @@ json_blanks(const char *p)
 		p++;
 	return p;
 }
+
+/*
+ * The kernels (json_kernel.h). Bit i of a mask is byte i of a block of 64.
+ */
+struct masks {
+	uint64_t quote, backslash, newline, open, close, colon, comma;
+	uint64_t blank;   /* space, tab, CR */
+	uint64_t control; /* under 0x20 */
+	uint64_t high;    /* over 0x7f */
+	uint64_t square;  /* of open and close: [ and ] */
+};
+
+/* What one block hands to the next. */
+struct carries {
+	uint64_t escape, string, region, comma, open, colon, body;
+};
+
+enum {
+	SWEEP_DEPTH = 60,   /* deeper rows go the exact way */
+	SWEEP_SLACK = 128,  /* stack levels below 0, for wrong input */
+	SWEEP_LIST = 32768, /* brackets */
+	SWEEP_KEEP = 512,
+	SWEEP_HITS = 256,
+};
+
+struct sweep {
+	const char *next; /* where the sweep goes on; NULL: it begins anew */
+	const char *base, *block;
+	struct carries carry;
+	unsigned char utf8[64]; /* the kernel's own */
+
+	/* of the block */
+	uint64_t strings_open, strings_close, backslash, before_backslash;
+	uint64_t colons;   /* after keys of the record, not looked at yet */
+	uint64_t newlines; /* not looked at yet */
+	uint64_t bracket_mask, high_mask;
+	const char *last_open, *last_close; /* before the block */
+	const char *low_half; /* where a surrogate pair's second half must be */
+	bool bad, high, row_backslash;
+
+	/* brackets: offset from base, place of the partner */
+	int depth;
+	uint64_t kinds;  /* bit 0: the container is an array */
+	uint32_t n, row; /* entries; first one of the row */
+	uint32_t stack[SWEEP_SLACK + SWEEP_DEPTH + 128];
+	uint32_t pos[SWEEP_LIST + 64], match[SWEEP_LIST + 64];
+
+	unsigned hits;
+	struct {
+		const char *colon;
+		uint32_t top;
+	} hit[SWEEP_HITS];
+};
+
+/* The wanted top-level members, by a hash without collisions. */
+struct key_slot {
+	uint64_t tail; /* last eight bytes, zeros in front */
+	size_t len;
+	const char *name;
+	int top;
+	const struct key_slot *next; /* same tail and length */
+};
+
+struct key_table {
+	uint64_t filter; /* of the last two bytes before the closing quote */
+	uint64_t factor;
+	unsigned shift;
+	struct key_slot *slot;
+	const struct path_node **node;
+};
+
+struct json_kernel {
+	const char *name;
+	bool (*row)(struct sweep *w, const struct key_table *t,
+	    const char *line, const char **next, struct json_span *vals);
+};
+
+extern const struct json_kernel json_kernel_portable;
+#ifdef __x86_64__
+extern const struct json_kernel json_kernel_sse2, json_kernel_avx2;
+#endif
 
 #endif

@@ -94,38 +94,64 @@ same(const char *a, size_t alen, const char *b, size_t blen)
 	return alen == blen && (alen == 0 || memcmp(a, b, alen) == 0);
 }
 
+/* What a SELECT compares: `"name":"value"`, and its first eight bytes. */
+static void
+prepare(struct path_node *n, const struct path_node *want,
+    const struct path_node *first)
+{
+	struct buf b = BUF_INIT(1 << 20);
+	size_t skip = want->name_len + 4, left;
+
+	n->value = xstrndup(want->value, want->value_len);
+	json_write_string(&b, n->name, n->name_len);
+	buf_str(&b, ":");
+	json_write_string(&b, n->value, n->value_len);
+	n->probe_len = b.len;
+	n->probe = xstrndup(b.p, b.len);
+	n->same_name = /* and its name stands in the probe as it is */
+	    memcmp(n->probe + 1, n->name, n->name_len) == 0 &&
+	    n->probe[n->name_len + 1] == '"' &&
+	    (first == NULL ||
+		same(first->name, first->name_len, n->name, n->name_len));
+	left = n->probe_len - skip < 8 ? n->probe_len - skip : 8;
+	memset(&n->head_mask, 0xff, left);
+	memcpy(&n->head, n->probe + skip, left);
+	buf_release(&b);
+}
+
 /* The child with this step, made at need; they keep the order of adding. */
 static struct path_node *
 child_of(struct path_node *at, const struct path_node *want)
 {
 	struct path_node **link = &at->child, *n;
+	const struct path_node *select = NULL;
+	unsigned order = 0;
 
-	for (; *link != NULL; link = &(*link)->next)
+	for (; *link != NULL; link = &(*link)->next, order++) {
 		if ((*link)->step == want->step && (*link)->n == want->n &&
 		    same((*link)->name, (*link)->name_len, want->name,
 			want->name_len) &&
 		    same((*link)->value, (*link)->value_len, want->value,
 			want->value_len))
 			return *link;
+		if ((*link)->step == STEP_SELECT && select == NULL)
+			select = *link;
+	}
+	if (order == PATH_CHILDREN)
+		return NULL;
 	n = xcalloc(1, sizeof(*n));
 	*n = *want;
 	n->path = -1;
+	n->order = order;
 	n->child = n->next = NULL;
 	n->name =
 	    want->name == NULL ? NULL : xstrndup(want->name, want->name_len);
 	n->value = NULL;
 	n->probe = NULL;
-	if (want->step == STEP_SELECT) {
-		struct buf b = BUF_INIT(1 << 20);
-
-		n->value = xstrndup(want->value, want->value_len);
-		json_write_string(&b, n->name, n->name_len);
-		buf_char(&b, ':');
-		json_write_string(&b, n->value, n->value_len);
-		n->probe_len = b.len;
-		n->probe = xstrndup(b.p, b.len);
-		buf_release(&b);
-	}
+	if (want->step == STEP_SELECT)
+		prepare(n, want, select);
+	else if (want->step == STEP_INDEX)
+		at->counts = true;
 	*link = n;
 	return n;
 }
@@ -156,7 +182,7 @@ bracket(const char *p, struct path_node *want, struct buf *a, struct buf *b,
 		}
 		want->name = a->p;
 		want->name_len = a->len;
-		want->value = b->p == NULL ? "" : b->p;
+		want->value = b->p;
 		want->value_len = b->len;
 	}
 	if (*p != ']') {
@@ -172,19 +198,28 @@ parse(struct json_paths *ps, const char *p, const char **why)
 	struct path_node *at = &ps->root;
 	struct buf a = BUF_INIT(1 << 20), b = BUF_INIT(1 << 20);
 
+	buf_room(&a, 1);
+	buf_room(&b, 1);
+
 	for (;;) {
 		struct path_node want = {.step = STEP_MEMBER};
 
 		if ((p = word(p, ".[", &a, why)) == NULL)
 			goto bad;
-		want.name = a.p == NULL ? "" : a.p;
+		want.name = a.p;
 		want.name_len = a.len;
-		at = child_of(at, &want);
+		if ((at = child_of(at, &want)) == NULL) {
+			*why = "too many members at one place";
+			goto bad;
+		}
 		while (*p == '[') {
 			want = (struct path_node){.step = STEP_INDEX};
 			if ((p = bracket(p, &want, &a, &b, why)) == NULL)
 				goto bad;
-			at = child_of(at, &want);
+			if ((at = child_of(at, &want)) == NULL) {
+				*why = "too many members at one place";
+				goto bad;
+			}
 		}
 		if (*p == '\0')
 			break;

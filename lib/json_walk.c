@@ -332,20 +332,24 @@ json_i64(const struct json_span *v, int64_t *out)
 	return true;
 }
 
-/* A value found for a node: first one wins, a second one is flagged. */
+/* A value found for a node. */
 static void
 found(const struct path_node *n, const struct json_span *v,
     struct json_span *vals)
 {
-	if (n->path >= 0) {
-		if (vals[n->path].type != JSON_ABSENT) {
-			vals[n->path].flags |= JSON_DUPLICATE;
-			return;
-		}
+	if (n->path >= 0)
 		vals[n->path] = *v;
-	}
 	if (n->child != NULL)
 		json_resolve(n, v, vals);
+}
+
+void
+json_duplicate(const struct path_node *n, struct json_span *vals)
+{
+	if (n->path >= 0)
+		vals[n->path].flags |= JSON_DUPLICATE;
+	for (const struct path_node *c = n->child; c != NULL; c = c->next)
+		json_duplicate(c, vals);
 }
 
 static void
@@ -354,13 +358,18 @@ resolve_members(const struct path_node *node, const struct json_span *v,
 {
 	struct json_iter it;
 	struct json_span key, val;
+	struct seen seen = {{0}};
 
 	json_iter_init(&it, v);
 	while (json_next_member(&it, &key, &val))
 		for (const struct path_node *c = node->child; c != NULL;
 		     c = c->next)
-			if (c->step == STEP_MEMBER &&
-			    json_is(&key, c->name, c->name_len))
+			if (c->step != STEP_MEMBER ||
+			    !json_is(&key, c->name, c->name_len))
+				continue;
+			else if (json_seen(&seen, c))
+				json_duplicate(c, vals);
+			else
 				found(c, &val, vals);
 }
 
