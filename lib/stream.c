@@ -202,6 +202,7 @@ fill(struct stream_impl *m, size_t max_line)
 {
 	size_t tail = (size_t)(m->end - m->p);
 
+	json_scanner_reset(m->scan); /* it reads ahead */
 	if (m->eof)
 		return FILL_END;
 	memmove(m->base, m->p, tail);
