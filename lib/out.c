@@ -9,6 +9,7 @@
 #include "diag.h"
 #include "exits.h"
 #include "mem.h"
+#include "sha.h"
 #include "sys.h"
 
 struct out_gz {
@@ -56,6 +57,8 @@ send(struct out *o, const void *p, size_t n)
 {
 	if (o->failed || n == 0)
 		return;
+	if (o->sum_packed != NULL)
+		sha256_add(o->sum_packed, p, n);
 	if (sys_write_all(o->fd, p, n) < 0)
 		out_fail(o, errno);
 	else
@@ -83,6 +86,8 @@ squeeze(struct out *o, const void *p, size_t n, int flush)
 static void
 push(struct out *o, const char *p, size_t n)
 {
+	if (o->sum_plain != NULL)
+		sha256_add(o->sum_plain, p, n);
 	if (o->gz == NULL) {
 		send(o, p, n);
 		return;

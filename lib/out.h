@@ -18,6 +18,8 @@
 
 enum { OUT_GZIP = 1 };
 
+struct sha256;
+
 struct out {
 	char *p; /* OUT_BLOCK bytes of room and more */
 	size_t len, cap;
@@ -29,6 +31,9 @@ struct out {
 	uint64_t written; /* gone to the descriptor, after gzip */
 	const char *name; /* for messages; referenced */
 	void *gz;
+	/* Running digests of the bytes before and after gzip, where set;
+	 * borrowed. */
+	struct sha256 *sum_plain, *sum_packed;
 };
 
 /* The descriptor is not closed by out_close; gzip level 6. The gzip bytes are a
