@@ -197,6 +197,9 @@ dist:
 clean:
 	rm -rf $(B) $(B)-lint-gcc $(B)-lint-clang $(B)-fuzz
 
+tools-list:
+	@printf "%s\n" $(EXIST)
+
 help:
 	@echo 'all check check-docs lint fuzz soak bench demo'
 	@echo 'daily backfill rebuild setup status'
@@ -204,5 +207,5 @@ help:
 
 .PHONY: all tests-built check check-docs lint everything fuzz fuzz-run soak \
     bench demo daily backfill rebuild setup status install uninstall dist \
-    clean help
+    clean help tools-list
 .DELETE_ON_ERROR:
