@@ -182,6 +182,8 @@ run_json(const struct run *run, struct buf *out)
 		date_format(t->data_through, day);
 		jsonw_str(&w, "data_through", day);
 	}
+	if (t->reason[0] != '\0')
+		jsonw_str(&w, "reason", t->reason);
 	w_counts(&w, t);
 	jsonw_end(&w);
 }

@@ -42,6 +42,7 @@ struct tally {
 	char tool[64];   /* whose it was */
 	char message[MESSAGE_MAX + 1]; /* of a note, "" if none */
 	uint64_t records;              /* of notes */
+	char reason[MESSAGE_MAX + 1];  /* of a note */
 	int32_t data_through;          /* of a note; INT32_MIN: none */
 };
 
