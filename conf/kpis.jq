@@ -122,9 +122,10 @@
       "source": "ga4",
       "agg": "distinct",
       "key": "session",
-      # The slot of session_engaged is not stable: "1", 1 and "1" as int.
-      "where": "(.event_params[]? | select(.key == \"session_engaged\") | .value"
-        + " | .string_value // .int_value) as $e | $e == \"1\" or $e == 1",
+      # The slot of session_engaged is not stable, nor how ints are written.
+      "where": ("(.event_params[]? | select(.key == \"session_engaged\") | .value"
+        + " | .string_value // .int_value) == \"1\" or "
+        + "(.event_params[]? | select(.key == \"session_engaged\") | .value.int_value) == 1"),
       "unit": "count",
       "additive": false,
       "owner": "product",
@@ -155,9 +156,9 @@
       "source": "ga4",
       "agg": "distinct",
       "event": "purchase",
-      # "(not set)" is no id; purchases without one cannot be told apart.
-      "where": ".ecommerce.transaction_id != \"(not set)\" and .ecommerce.transaction_id != \"\"",
       "key": ".ecommerce.transaction_id",
+      # These are no id; purchases without one cannot be told apart.
+      "missing": ["(not set)", ""],
       "segments": ["channel"],
       "unit": "count",
       "additive": false,
@@ -171,7 +172,8 @@
       "event": "purchase",
       "value": ".ecommerce.purchase_revenue",
       # A transaction sent twice has its revenue once.
-      "once": "if .ecommerce.transaction_id == \"(not set)\" or .ecommerce.transaction_id == \"\" then null else .ecommerce.transaction_id end",
+      "once": ".ecommerce.transaction_id",
+      "missing": ["(not set)", ""],
       "segments": ["channel"],
       # The currency: of the event, else of the app. Amounts of two currencies
       # are never added: they become segments "currency=EUR" and so on.

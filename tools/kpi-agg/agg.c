@@ -1,0 +1,575 @@
+/* Cells and accumulators. */
+#include "agg.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "date.h"
+#include "diag.h"
+#include "exits.h"
+#include "hll.h"
+#include "mem.h"
+#include "sys.h"
+
+#define SLOTS ((size_t)1024)
+
+/* Drawn once a process: no input can choose what collides. */
+static uint64_t
+seed(void)
+{
+	static uint64_t s;
+
+	while (s == 0)
+		sys_random(&s, sizeof s);
+	return s;
+}
+
+void
+agg_init(struct agg *a, const struct dict *d, const struct apps *apps)
+{
+	*a = (struct agg){.d = d, .apps = apps};
+	a->text_slots = a->cell_slots = a->acc_slots = SLOTS;
+	a->texts = xcalloc(SLOTS, sizeof *a->texts);
+	a->cells = xcalloc(SLOTS, sizeof *a->cells);
+	a->accs = xcalloc(SLOTS, sizeof *a->accs);
+	a->max_groups = UINT64_MAX;
+}
+
+static void
+acc_free(struct acc *x)
+{
+	sum_release(&x->sum);
+	free(x->hll);
+	free(x->events.v);
+	free(x->keys);
+	free(x);
+}
+
+static void
+seen_free(struct seen *s)
+{
+	for (struct seen *next; s != NULL; s = next) {
+		next = s->next;
+		free(s);
+	}
+}
+
+void
+agg_release(struct agg *a)
+{
+	for (size_t i = 0; i < a->text_slots; i++)
+		for (struct text *t = a->texts[i], *next; t != NULL; t = next) {
+			next = t->next;
+			free(t);
+		}
+	for (size_t i = 0; i < a->cell_slots; i++)
+		for (struct cell *c = a->cells[i], *next; c != NULL; c = next) {
+			next = c->next;
+			free(c);
+		}
+	for (size_t i = 0; i < a->acc_slots; i++)
+		for (struct acc *x = a->accs[i], *next; x != NULL; x = next) {
+			next = x->next;
+			acc_free(x);
+		}
+	free(a->texts);
+	free(a->cells);
+	free(a->accs);
+	seen_free(a->events);
+	seen_free(a->apps_unknown);
+	fpset_free(a->set);
+}
+
+static void
+texts_grow(struct agg *a)
+{
+	size_t slots = 4 * a->text_slots;
+	struct text **t = xcalloc(slots, sizeof *t);
+
+	for (size_t i = 0; i < a->text_slots; i++)
+		for (struct text *x = a->texts[i], *next; x != NULL; x = next) {
+			next = x->next;
+			x->next = t[x->hash & (slots - 1)];
+			t[x->hash & (slots - 1)] = x;
+		}
+	free(a->texts);
+	a->texts = t;
+	a->text_slots = slots;
+}
+
+const struct text *
+agg_text(struct agg *a, const char *p, size_t n)
+{
+	uint64_t h = XXH3_64bits_withSeed(p, n, seed());
+	struct text *t = a->texts[h & (a->text_slots - 1)];
+
+	while (t != NULL &&
+	       (t->hash != h || t->len != n || memcmp(t->s, p, n) != 0))
+		t = t->next;
+	if (t != NULL)
+		return t;
+	if (a->ntexts++ >= a->text_slots)
+		texts_grow(a);
+	t = xmalloc(sizeof *t + n + 1);
+	t->hash = h;
+	t->len = n;
+	memcpy(t->s, p, n);
+	t->s[n] = '\0';
+	t->next = a->texts[h & (a->text_slots - 1)];
+	a->texts[h & (a->text_slots - 1)] = t;
+	return t;
+}
+
+static uint64_t
+cell_hash(int32_t day, const struct text *app, const struct text *platform)
+{
+	const uint64_t k[3] = {
+	    (uint64_t)(uint32_t)day, app->hash, platform->hash};
+
+	return XXH3_64bits_withSeed(k, sizeof k, seed());
+}
+
+static void
+cells_grow(struct agg *a)
+{
+	size_t slots = 4 * a->cell_slots;
+	struct cell **t = xcalloc(slots, sizeof *t);
+
+	for (size_t i = 0; i < a->cell_slots; i++)
+		for (struct cell *c = a->cells[i], *next; c != NULL; c = next) {
+			size_t at = cell_hash(c->day, c->app, c->platform) &
+				    (slots - 1);
+
+			next = c->next;
+			c->next = t[at];
+			t[at] = c;
+		}
+	free(a->cells);
+	a->cells = t;
+	a->cell_slots = slots;
+}
+
+static struct cell *
+one_cell(struct agg *a, int32_t day, const struct text *app,
+    const struct app_conf *conf, const struct text *platform, bool *is_new)
+{
+	uint64_t h = cell_hash(day, app, platform);
+	struct cell *c = a->cells[h & (a->cell_slots - 1)];
+
+	while (c != NULL &&
+	       (c->day != day || c->app != app || c->platform != platform))
+		c = c->next;
+	*is_new = c == NULL;
+	if (c != NULL)
+		return c;
+	if (a->ncells++ >= a->cell_slots)
+		cells_grow(a);
+	c = xcalloc(1, sizeof *c);
+	*c = (struct cell){
+	    .day = day, .app = app, .conf = conf, .platform = platform};
+	c->next = a->cells[h & (a->cell_slots - 1)];
+	a->cells[h & (a->cell_slots - 1)] = c;
+	return c;
+}
+
+struct cell *
+agg_cell(struct agg *a, int32_t day, const struct text *app,
+    const struct app_conf *conf, const struct text *platform)
+{
+	bool is_new, all_new;
+	struct cell *c = one_cell(a, day, app, conf, platform, &is_new);
+
+	if (is_new && a->d->all && strcmp(platform->s, "all") != 0)
+		c->all = one_cell(
+		    a, day, app, conf, agg_text(a, "all", 3), &all_new);
+	return c;
+}
+
+static uint64_t
+acc_hash(const struct cell *c, int metric, int segment,
+    const struct text *value, const struct text *unit)
+{
+	const uint64_t k[4] = {(uint64_t)(uintptr_t)c,
+	    (uint64_t)(uint32_t)metric << 32 | (uint32_t)segment,
+	    (uint64_t)(uintptr_t)value, (uint64_t)(uintptr_t)unit};
+
+	return XXH3_64bits_withSeed(k, sizeof k, seed());
+}
+
+static void
+accs_grow(struct agg *a)
+{
+	size_t slots = 4 * a->acc_slots;
+	struct acc **t = xcalloc(slots, sizeof *t);
+
+	for (size_t i = 0; i < a->acc_slots; i++)
+		for (struct acc *x = a->accs[i], *next; x != NULL; x = next) {
+			size_t at = acc_hash(x->cell, x->metric, x->segment,
+					x->value, x->unit) &
+				    (slots - 1);
+
+			next = x->next;
+			x->next = t[at];
+			t[at] = x;
+		}
+	free(a->accs);
+	a->accs = t;
+	a->acc_slots = slots;
+}
+
+static struct acc *
+acc_get(struct agg *a, struct cell *c, int metric, int segment,
+    const struct text *value, const struct text *unit)
+{
+	uint64_t h = acc_hash(c, metric, segment, value, unit);
+	struct acc *x = a->accs[h & (a->acc_slots - 1)];
+
+	while (x != NULL &&
+	       (x->cell != c || x->metric != metric || x->segment != segment ||
+		   x->value != value || x->unit != unit))
+		x = x->next;
+	if (x != NULL)
+		return x;
+	if (a->naccs++ >= a->acc_slots)
+		accs_grow(a);
+	x = xcalloc(1, sizeof *x);
+	x->cell = c;
+	x->metric = metric;
+	x->segment = segment;
+	x->value = value;
+	x->unit = unit;
+	sys_random(&x->salt, sizeof x->salt);
+	x->next = a->accs[h & (a->acc_slots - 1)];
+	a->accs[h & (a->acc_slots - 1)] = x;
+	return x;
+}
+
+/* Those over x: bit 0 platform all, bit 1 the total, bit 2 all units. */
+static void
+link_up(struct agg *a, struct acc *x, bool first)
+{
+	const struct dict_metric *m = &a->d->metric[x->metric];
+	unsigned can = 0;
+
+	if (x->cell->all != NULL && !m->sum_all)
+		can |= 1;
+	if (x->segment >= 0 && first && m->total)
+		can |= 2;
+	if (x->unit != NULL && m->split >= 0)
+		can |= 4;
+	for (unsigned s = 1; s < 8; s++)
+		if ((s & ~can) == 0)
+			x->up[x->nup++] = acc_get(a,
+			    s & 1 ? x->cell->all : x->cell, x->metric,
+			    s & 2 ? -1 : x->segment, s & 2 ? NULL : x->value,
+			    s & 4 ? NULL : x->unit);
+	if (x->cell->all == NULL || !m->sum_all)
+		return;
+	x->all =
+	    acc_get(a, x->cell->all, x->metric, x->segment, x->value, x->unit);
+	for (unsigned i = 0; i < x->nup; i++)
+		x->up[i]->all = acc_get(a, x->cell->all, x->metric,
+		    x->up[i]->segment, x->up[i]->value, x->up[i]->unit);
+}
+
+struct acc *
+agg_finest(struct agg *a, struct cell *c, int metric, int segment,
+    const struct text *value, const struct text *unit, bool first)
+{
+	struct acc *x = acc_get(a, c, metric, segment, value, unit);
+
+	if (!x->finest) {
+		x->finest = true;
+		link_up(a, x, first);
+	}
+	return a->naccs > a->max_groups ? NULL : x;
+}
+
+struct seen *
+agg_seen(struct agg *a, struct seen **list, const char *p, size_t n)
+{
+	const struct text *name = agg_text(a, p, n);
+	struct seen *s = *list;
+
+	while (s != NULL && s->name != name)
+		s = s->next;
+	if (s == NULL) {
+		s = xcalloc(1, sizeof *s);
+		s->name = name;
+		s->next = *list;
+		*list = s;
+	}
+	return s;
+}
+
+/* --- counting --- */
+
+static void
+keep_key(struct acc *x, struct fp key)
+{
+	if (x->nkeys == x->keys_room) {
+		x->keys_room = x->keys_room == 0 ? 64 : 2 * x->keys_room;
+		x->keys = xreallocarray(x->keys, x->keys_room, sizeof *x->keys);
+	}
+	x->keys[x->nkeys++] = key;
+}
+
+bool
+agg_key(struct agg *a, struct acc *x, struct fp key)
+{
+	int is_new = fpset_add(a->set, acc_key(x, key));
+
+	if (is_new <= 0)
+		return is_new == 0;
+	x->n++;
+	if (a->keep_keys) {
+		keep_key(x, key);
+		return true; /* what stands over it is made when merged */
+	}
+	for (unsigned i = 0; i < x->nup; i++) {
+		is_new = fpset_add(a->set, acc_key(x->up[i], key));
+		if (is_new < 0)
+			return false;
+		x->up[i]->n += (uint64_t)is_new;
+	}
+	return true;
+}
+
+void
+acc_approx(struct acc *x, uint64_t hash)
+{
+	if (x->hll == NULL)
+		x->hll = xcalloc(1, HLL_SIZE);
+	hll_add(x->hll, hash);
+	x->n++;
+}
+
+void
+acc_value(const struct agg *a, struct acc *x, const struct dec *v)
+{
+	enum agg_kind k = a->d->metric[x->metric].agg;
+
+	if (k == AGG_SUM || k == AGG_AVG)
+		sum_add(&x->sum, v);
+	else if (x->n == 0 || (k == AGG_MIN ? dec_cmp(v, &x->least) < 0
+					    : dec_cmp(v, &x->least) > 0))
+		x->least = *v;
+	x->n++;
+}
+
+void
+acc_event(struct acc *x, const struct event *e)
+{
+	struct events *s = &x->events;
+
+	if (s->n == s->room) {
+		s->room = s->room == 0 ? 64 : 2 * s->room;
+		s->v = xreallocarray(s->v, s->room, sizeof *s->v);
+	}
+	s->v[s->n++] = *e;
+	x->n++;
+}
+
+/* --- the end --- */
+
+static void
+merge_up(const struct agg *a, struct acc *up, const struct acc *x)
+{
+	switch (a->d->metric[x->metric].agg) {
+	case AGG_DISTINCT:
+	case AGG_RATIO:
+		return;
+	case AGG_MIN:
+	case AGG_MAX:
+		if (x->n > 0) {
+			acc_value(a, up, &x->least);
+			up->n += x->n - 1;
+		}
+		return;
+	case AGG_SUM:
+	case AGG_AVG:
+		sum_merge(&up->sum, &x->sum);
+		break;
+	case AGG_APPROX:
+		if (x->hll != NULL) {
+			if (up->hll == NULL)
+				up->hll = xcalloc(1, HLL_SIZE);
+			hll_merge(up->hll, x->hll);
+		}
+		break;
+	case AGG_FUNNEL:
+	case AGG_COUNT:
+		break;
+	}
+	for (size_t i = 0; i < x->events.n; i++)
+		acc_event(up, &x->events.v[i]);
+	up->n += x->n - x->events.n;
+}
+
+static int
+by_event(const void *pa, const void *pb)
+{
+	const struct event *a = pa, *b = pb;
+	int c;
+
+	if (a->who.hi != b->who.hi)
+		return a->who.hi < b->who.hi ? -1 : 1;
+	if (a->who.lo != b->who.lo)
+		return a->who.lo < b->who.lo ? -1 : 1;
+	if (a->us != b->us)
+		return a->us < b->us ? -1 : 1;
+	if (a->steps != b->steps)
+		return a->steps < b->steps ? -1 : 1;
+	c = dec_cmp(&a->value, &b->value);
+	return c;
+}
+
+/* Of each key the earliest amount counts, the least of several such. */
+static void
+settle_once(struct acc *x)
+{
+	struct events *s = &x->events;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (i == 0 || s->v[i].who.hi != s->v[i - 1].who.hi ||
+		    s->v[i].who.lo != s->v[i - 1].who.lo)
+			sum_add(&x->sum, &s->v[i].value);
+}
+
+static int
+text_cmp(const struct text *a, const struct text *b)
+{
+	int c = memcmp(a->s, b->s, a->len < b->len ? a->len : b->len);
+
+	return c != 0 ? c : (a->len > b->len) - (a->len < b->len);
+}
+
+static int
+by_cell(const void *pa, const void *pb)
+{
+	const struct cell *a = *(struct cell *const *)pa;
+	const struct cell *b = *(struct cell *const *)pb;
+	int c;
+
+	if (a->day != b->day)
+		return a->day < b->day ? -1 : 1;
+	c = text_cmp(a->app, b->app);
+	return c != 0 ? c : text_cmp(a->platform, b->platform);
+}
+
+int
+text_order(const struct text *a, const struct text *b)
+{
+	if (a == b)
+		return 0;
+	if (a == NULL || b == NULL)
+		return a == NULL ? -1 : 1;
+	return text_cmp(a, b);
+}
+
+static int
+by_acc(const void *pa, const void *pb)
+{
+	const struct acc *a = *(struct acc *const *)pa;
+	const struct acc *b = *(struct acc *const *)pb;
+	int c;
+
+	if (a->cell != b->cell)
+		return a->cell->rank < b->cell->rank ? -1 : 1;
+	if (a->metric != b->metric)
+		return a->metric < b->metric ? -1 : 1;
+	if (a->segment != b->segment)
+		return a->segment < b->segment ? -1 : 1;
+	c = text_order(a->value, b->value);
+	return c != 0 ? c : text_order(a->unit, b->unit);
+}
+
+static struct acc **
+all_accs(struct agg *a)
+{
+	struct acc **v = xcalloc(a->naccs + 1, sizeof(struct acc *));
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->acc_slots; i++)
+		for (struct acc *x = a->accs[i]; x != NULL; x = x->next)
+			v[n++] = x;
+	return v;
+}
+
+struct cell **
+agg_cells(struct agg *a)
+{
+	struct cell **v = xcalloc(a->ncells + 1, sizeof(struct cell *));
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->cell_slots; i++)
+		for (struct cell *c = a->cells[i]; c != NULL; c = c->next)
+			v[n++] = c;
+	qsort(v, n, sizeof(struct cell *), by_cell);
+	for (size_t i = 0; i < n; i++)
+		v[i]->rank = i;
+	return v;
+}
+
+struct acc **
+agg_sorted(struct agg *a, size_t *n)
+{
+	struct acc **v = all_accs(a);
+
+	qsort(v, a->naccs, sizeof(struct acc *), by_acc);
+	*n = a->naccs;
+	return v;
+}
+
+void
+agg_sort_seen(struct seen **list)
+{
+	struct seen *sorted = NULL, *next;
+
+	for (struct seen *s = *list; s != NULL; s = next) {
+		struct seen **at = &sorted;
+
+		next = s->next;
+		while (*at != NULL && text_order((*at)->name, s->name) < 0)
+			at = &(*at)->next;
+		s->next = *at;
+		*at = s;
+	}
+	*list = sorted;
+}
+
+void
+agg_finish(struct agg *a, struct acc ***sorted, size_t *n)
+{
+	struct cell **cells;
+	struct acc **v;
+
+	cells = agg_cells(a);
+	for (size_t i = 0; i < a->ncells; i++)
+		/* A row for each metric, also where nothing was counted. */
+		for (int m = 0; m < a->d->nmetric; m++)
+			acc_get(a, cells[i], m, -1, NULL, NULL);
+	free(cells);
+	v = all_accs(a);
+	for (size_t i = 0; i < a->naccs; i++)
+		for (unsigned u = 0; v[i]->finest && u < v[i]->nup; u++)
+			merge_up(a, v[i]->up[u], v[i]);
+	for (size_t i = 0; i < a->naccs; i++)
+		if (v[i]->all != NULL)
+			v[i]->all->n += v[i]->n;
+	for (size_t i = 0; i < a->naccs; i++) {
+		struct acc *x = v[i];
+
+		if (x->events.n > 1)
+			qsort(x->events.v, x->events.n, sizeof *x->events.v,
+			    by_event);
+		if (a->d->metric[x->metric].once >= 0)
+			settle_once(x);
+	}
+	qsort(v, a->naccs, sizeof(struct acc *), by_acc);
+	*sorted = v;
+	*n = a->naccs;
+}

@@ -1,0 +1,977 @@
+/* Reading and checking the KPI dictionary and the apps. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "date.h"
+#include "diag.h"
+#include "dict.h"
+#include "exits.h"
+#include "mem.h"
+
+struct load {
+	struct dict *d;
+	const struct conf *c;
+	const struct node *source; /* the member of `sources` */
+	bool bad;
+};
+
+static bool
+is_name(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+	return n > 0 && n <= 64 && s[n] == '\0';
+}
+
+/* ".a.b_c": a path and nothing else. */
+static bool
+is_plain_path(const char *s)
+{
+	static const char name[] = "abcdefghijklmnopqrstuvwxyz"
+				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+
+	if (*s != '.')
+		return false;
+	while (*s == '.') {
+		size_t n = strspn(s + 1, name);
+
+		if (n == 0 || (s[1] >= '0' && s[1] <= '9'))
+			return false;
+		s += n + 1;
+	}
+	return *s == '\0';
+}
+
+/* Which paths an expression reads: those it adds to an empty set. */
+static void
+find_reads(struct dict *d, struct dict_expr *x)
+{
+	struct json_paths *own = json_paths_new();
+	char err[256];
+	const char *why;
+	struct expr *e = expr_compile(own, x->text, err, sizeof err);
+
+	x->nreads = -1;
+	if (e != NULL && expr_native(e) && json_paths_count(own) > 0) {
+		x->nreads = json_paths_count(own);
+		x->reads = xcalloc((size_t)x->nreads, sizeof *x->reads);
+		for (int i = 0; i < x->nreads; i++)
+			x->reads[i] = json_paths_add(
+			    d->paths, json_paths_text(own, i), &why);
+	}
+	expr_free(e);
+	json_paths_free(own);
+}
+
+/* The expression's number, once per text. */
+static int
+add_expr(struct load *l, const struct node *at, const char *text)
+{
+	struct dict *d = l->d;
+	struct dict_expr *x;
+	char err[256];
+	const char *why;
+
+	for (int i = 0; i < d->nexpr; i++)
+		if (strcmp(d->expr[i].text, text) == 0)
+			return i;
+	d->expr = xreallocarray(d->expr, (size_t)d->nexpr + 1, sizeof *d->expr);
+	x = &d->expr[d->nexpr];
+	*x = (struct dict_expr){.text = xstrdup(text), .path = -1};
+	x->e = expr_compile(d->paths, text, err, sizeof err);
+	d->nexpr++;
+	if (x->e == NULL) {
+		conf_wrong(l->c, at, "%s", err);
+		l->bad = true;
+		x->nreads = -1;
+		return d->nexpr - 1;
+	}
+	if (is_plain_path(text))
+		x->path = json_paths_add(d->paths, text + 1, &why);
+	find_reads(d, x);
+	return d->nexpr - 1;
+}
+
+static void
+wrong(struct load *l, const struct node *at, const char *text)
+{
+	conf_wrong(l->c, at, "%s", text);
+	l->bad = true;
+}
+
+/* A member that is an expression; -1 where it is missing. */
+static int
+expr_member(struct load *l, const struct node *at, const char *name)
+{
+	const char *text = conf_str(l->c, at, name, NULL, &l->bad);
+
+	return text == NULL ? -1 : add_expr(l, node_get(at, name), text);
+}
+
+/* "user" stands for the source's member of that name. */
+static const struct node *
+key_node(const struct load *l, const struct node *n)
+{
+	const struct node *s;
+
+	if (n->type != JSON_STRING || !is_name(n->text))
+		return n;
+	s = node_get(l->source, n->text);
+	return s == NULL ? n : s;
+}
+
+static int
+same_key(const struct dict *d, const struct dict_key *k)
+{
+	for (int i = 0; i < d->nkey; i++)
+		if (d->key[i].n == k->n &&
+		    memcmp(d->key[i].expr, k->expr,
+			(size_t)k->n * sizeof k->expr[0]) == 0)
+			return i;
+	return -1;
+}
+
+/* A string or an array of them. */
+static bool
+key_read(struct load *l, const struct node *n, struct dict_key *k)
+{
+	*k = (struct dict_key){.n = 0};
+	n = key_node(l, n);
+	if (n->type == JSON_STRING) {
+		k->expr[k->n++] = add_expr(l, n, n->text);
+		return true;
+	}
+	if (n->type != JSON_ARRAY || n->count == 0 || n->count > KEY_MAX) {
+		wrong(l, n, "must be an expression or an array of up to 8");
+		return false;
+	}
+	for (const struct node *e = n->child; e != NULL; e = e->next) {
+		if (e->type != JSON_STRING) {
+			wrong(l, e, "must be an expression");
+			return false;
+		}
+		k->expr[k->n++] = add_expr(l, e, e->text);
+	}
+	return true;
+}
+
+static int
+key_member(struct load *l, const struct node *at, const char *name)
+{
+	const struct node *n = node_get(at, name);
+	struct dict *d = l->d;
+	struct dict_key k;
+	int i;
+
+	if (n == NULL || !key_read(l, n, &k))
+		return -1;
+	i = same_key(d, &k);
+	if (i >= 0)
+		return i;
+	d->key = xreallocarray(d->key, (size_t)d->nkey + 1, sizeof *d->key);
+	d->key[d->nkey] = k;
+	return d->nkey++;
+}
+
+static int
+by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+bool
+names_have(const struct dict_names *s, const char *p, size_t n)
+{
+	size_t low = 0, high = s->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int c = strncmp(s->v[mid], p, n);
+
+		if (c == 0 && s->v[mid][n] == '\0')
+			return memchr(p, '\0', n) == NULL;
+		if (c < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return false;
+}
+
+/* A string or an array of strings. */
+static struct dict_names
+names_read(
+    const struct conf *c, const struct node *at, const char *name, bool *bad)
+{
+	const struct node *n = node_get(at, name), *e;
+	struct dict_names s = {NULL, 0, n != NULL};
+
+	if (n == NULL)
+		return s;
+	if (n->type != JSON_STRING && n->type != JSON_ARRAY) {
+		conf_wrong(c, n, "must be a string or an array of strings");
+		*bad = true;
+		return s;
+	}
+	s.v = xcalloc(n->type == JSON_STRING ? 1 : n->count + 1, sizeof *s.v);
+	if (n->type == JSON_STRING) {
+		s.v[s.n++] = n->text;
+		return s;
+	}
+	for (e = n->child; e != NULL; e = e->next) {
+		if (e->type != JSON_STRING) {
+			conf_wrong(c, e, "must be a string");
+			*bad = true;
+			continue;
+		}
+		s.v[s.n++] = e->text;
+	}
+	qsort(s.v, s.n, sizeof *s.v, by_text);
+	return s;
+}
+
+/* --- the source --- */
+
+static void
+read_segments(struct load *l)
+{
+	static const char *const members[] = {"value", "default", NULL};
+	const struct node *map = conf_map(l->c, l->source, "segments", &l->bad);
+	struct dict *d = l->d;
+
+	for (const struct node *n = map == NULL ? NULL : map->child; n != NULL;
+	     n = n->next) {
+		struct dict_segment *s = &d->segment[d->nsegment];
+		const struct node *v = node_get(n, "value");
+
+		if (d->nsegment == SEG_MAX) {
+			wrong(l, n, "more than 8 segments");
+			return;
+		}
+		if (!is_name(n->key) || strcmp(n->key, "currency") == 0) {
+			wrong(l, n,
+			    "a segment is named in a-z, 0-9 and _, and "
+			    "not \"currency\"");
+			continue;
+		}
+		if (n->type != JSON_OBJECT || v == NULL) {
+			wrong(l, n, "must be an object with \"value\"");
+			continue;
+		}
+		conf_only(l->c, n, members, &l->bad);
+		s->name = n->key;
+		s->fallback =
+		    conf_str(l->c, n, "default", "(not set)", &l->bad);
+		if (key_read(l, v, &s->value))
+			d->nsegment++;
+	}
+}
+
+static void
+read_time_unit(struct load *l)
+{
+	static const char *const words[] = {"us", "ms", "s", "rfc3339"};
+	const char *w = conf_str(l->c, l->source, "time_unit", "us", &l->bad);
+
+	for (unsigned i = 0; i < 4; i++)
+		if (strcmp(w, words[i]) == 0) {
+			l->d->time_unit = (enum time_unit)i;
+			return;
+		}
+	wrong(l, node_get(l->source, "time_unit"),
+	    "must be us, ms, s or rfc3339");
+}
+
+static void
+read_source(struct load *l)
+{
+	static const char *const members[] = {"date", "app_id", "stream",
+	    "platform", "event", "time", "time_unit", "user", "session",
+	    "exclude", "events", "segments", "description", NULL};
+	const struct node *at = l->source;
+	struct dict *d = l->d;
+
+	conf_only(l->c, at, members, &l->bad);
+	d->date = expr_member(l, at, "date");
+	d->app = expr_member(l, at, "app_id");
+	d->stream = expr_member(l, at, "stream");
+	d->platform = expr_member(l, at, "platform");
+	d->event = expr_member(l, at, "event");
+	d->exclude = expr_member(l, at, "exclude");
+	if (d->date < 0)
+		wrong(l, at, "needs \"date\"");
+	read_time_unit(l);
+	d->known = names_read(l->c, at, "events", &l->bad);
+	if (d->known.given && d->event < 0)
+		wrong(l, at, "\"events\" needs \"event\"");
+	read_segments(l);
+}
+
+/* --- metrics --- */
+
+static const struct {
+	const char *word;
+	enum agg_kind agg;
+} agg_words[] = {
+    {"count", AGG_COUNT},
+    {"sum", AGG_SUM},
+    {"min", AGG_MIN},
+    {"max", AGG_MAX},
+    {"avg", AGG_AVG},
+    {"distinct", AGG_DISTINCT},
+    {"distinct~", AGG_APPROX},
+    {"ratio", AGG_RATIO},
+    {"funnel", AGG_FUNNEL},
+};
+
+static void
+read_agg(struct load *l, const struct node *at, struct dict_metric *m)
+{
+	const char *w = conf_str(l->c, at, "agg", "", &l->bad);
+
+	for (size_t i = 0; i < sizeof agg_words / sizeof agg_words[0]; i++)
+		if (strcmp(w, agg_words[i].word) == 0) {
+			m->agg = agg_words[i].agg;
+			return;
+		}
+	wrong(l, node_get(at, "agg") == NULL ? at : node_get(at, "agg"),
+	    "\"agg\" must be count, sum, min, max, avg, distinct, distinct~, "
+	    "ratio or funnel");
+}
+
+static bool
+is_additive_agg(enum agg_kind agg)
+{
+	return agg == AGG_COUNT || agg == AGG_SUM;
+}
+
+/* May the owner say that it adds up over that dimension? */
+static bool
+may_claim(enum agg_kind agg)
+{
+	return is_additive_agg(agg) || agg == AGG_DISTINCT || agg == AGG_APPROX;
+}
+
+static bool
+known_dimension(const struct load *l, const char *name)
+{
+	for (int i = 0; i < l->d->nsegment; i++)
+		if (strcmp(l->d->segment[i].name, name) == 0)
+			return true;
+	return strcmp(name, "date") == 0 || strcmp(name, "app_id") == 0 ||
+	       strcmp(name, "platform") == 0;
+}
+
+/* Does the metric add up over the dimension, by its kind or its owner? */
+static bool
+adds_up(const struct dict_metric *m, const char *dimension)
+{
+	const struct node *a = node_get(m->node, "additive");
+
+	if (a == NULL)
+		return is_additive_agg(m->agg);
+	if (a->type == JSON_OBJECT)
+		a = node_get(a, dimension);
+	return a != NULL && a->type == JSON_TRUE;
+}
+
+static void
+check_additive(struct load *l, const struct dict_metric *m)
+{
+	const struct node *a = node_get(m->node, "additive"), *n;
+
+	if (a == NULL || a->type == JSON_FALSE)
+		return;
+	if (a->type == JSON_TRUE) {
+		if (!is_additive_agg(m->agg))
+			wrong(l, a,
+			    "this kind of metric does not add up: false, or "
+			    "for distinct an object by dimension");
+		return;
+	}
+	if (a->type != JSON_OBJECT) {
+		wrong(l, a, "must be true, false or an object by dimension");
+		return;
+	}
+	for (n = a->child; n != NULL; n = n->next) {
+		if (!known_dimension(l, n->key))
+			wrong(l, n, "no such dimension or segment");
+		else if (n->type != JSON_TRUE && n->type != JSON_FALSE)
+			wrong(l, n, "must be true or false");
+		else if (n->type == JSON_TRUE && !may_claim(m->agg))
+			wrong(l, n, "this kind of metric does not add up");
+	}
+}
+
+/* "rollup": {"platform": "sum"} instead of counting anew. */
+static void
+check_rollup(struct load *l, struct dict_metric *m)
+{
+	const struct node *r = conf_map(l->c, m->node, "rollup", &l->bad), *n;
+
+	for (n = r == NULL ? NULL : r->child; n != NULL; n = n->next) {
+		bool sum =
+		    n->type == JSON_STRING && strcmp(n->text, "sum") == 0;
+
+		if (!known_dimension(l, n->key)) {
+			wrong(l, n, "no such dimension or segment");
+		} else if (!sum && (n->type != JSON_STRING ||
+				       strcmp(n->text, "compute") != 0)) {
+			wrong(l, n, "must be \"compute\" or \"sum\"");
+		} else if (sum && !adds_up(m, n->key)) {
+			conf_wrong(l->c, n,
+			    "%s is not additive over %s and cannot be summed",
+			    m->name, n->key);
+			l->bad = true;
+		} else if (sum && strcmp(n->key, "platform") == 0) {
+			/* of counts and sums it is the same as anew */
+			m->sum_all = m->agg == AGG_DISTINCT;
+		}
+	}
+}
+
+static void
+read_metric_segments(struct load *l, struct dict_metric *m)
+{
+	const struct node *list = conf_list(l->c, m->node, "segments", &l->bad);
+	struct dict *d = l->d;
+
+	for (const struct node *n = list == NULL ? NULL : list->child;
+	     n != NULL; n = n->next) {
+		int s = 0;
+
+		while (s < d->nsegment &&
+		       (n->type != JSON_STRING ||
+			   strcmp(n->text, d->segment[s].name) != 0))
+			s++;
+		if (s == d->nsegment)
+			wrong(l, n, "no such segment in this source");
+		else if (m->nsegments == SEG_MAX)
+			wrong(l, n, "more than 8 segments");
+		else
+			m->segment[m->nsegments++] = s;
+	}
+	if (m->agg == AGG_FUNNEL && m->nsegments > 0)
+		wrong(l, list, "a funnel has no segments but its steps");
+	if (!m->total && m->nsegments == 0)
+		wrong(l, m->node, "without a total it needs segments");
+}
+
+/* A literal such as count or EUR, or an expression that gives it. */
+static void
+read_unit(struct load *l, struct dict_metric *m)
+{
+	const char *u = conf_str(l->c, m->node, "unit", NULL, &l->bad);
+
+	if (u == NULL)
+		return;
+	if (u[0] != '.' && u[0] != '(') {
+		m->unit_text = u;
+		return;
+	}
+	if (m->agg != AGG_SUM && m->agg != AGG_MIN && m->agg != AGG_MAX &&
+	    m->agg != AGG_AVG) {
+		wrong(l, node_get(m->node, "unit"),
+		    "only sum, min, max and avg take their unit from the "
+		    "record");
+		return;
+	}
+	m->unit = add_expr(l, node_get(m->node, "unit"), u);
+}
+
+static void
+read_steps(struct load *l, struct dict_metric *m)
+{
+	static const char *const members[] = {"name", "event", "where", NULL};
+	const struct node *list = conf_list(l->c, m->node, "steps", &l->bad);
+
+	if (list == NULL || list->count < 2 || list->count > STEP_MAX) {
+		wrong(l, list == NULL ? m->node : list,
+		    "a funnel needs 2 to 16 steps");
+		return;
+	}
+	for (const struct node *n = list->child; n != NULL; n = n->next) {
+		struct dict_step *s = &m->step[m->nsteps++];
+
+		if (n->type != JSON_OBJECT) {
+			wrong(l, n, "must be an object");
+			continue;
+		}
+		conf_only(l->c, n, members, &l->bad);
+		s->name = conf_str(l->c, n, "name", "", &l->bad);
+		if (!is_name(s->name))
+			wrong(l, n, "needs a name of a-z, 0-9 and _");
+		s->event = names_read(l->c, n, "event", &l->bad);
+		s->where = expr_member(l, n, "where");
+		if (!s->event.given && s->where < 0)
+			wrong(l, n, "needs \"event\" or \"where\"");
+	}
+	m->window_us = conf_int(l->c, m->node, "window_s", 86400, &l->bad);
+	if (m->window_us < 1 || m->window_us > 366 * 86400)
+		wrong(l, node_get(m->node, "window_s"),
+		    "must be 1 to 31622400 seconds");
+	m->window_us *= 1000000;
+	if (node_get(l->source, "time") == NULL)
+		wrong(l, m->node, "a funnel needs \"time\" in the source");
+}
+
+static int
+other_metric(struct load *l, const struct dict_metric *m, const char *member)
+{
+	const char *name = conf_str(l->c, m->node, member, NULL, &l->bad);
+	struct dict *d = l->d;
+
+	if (name == NULL) {
+		wrong(l, m->node, "a ratio needs \"num\" and \"den\"");
+		return -1;
+	}
+	for (int i = 0; i < d->nmetric; i++) {
+		enum agg_kind a = d->metric[i].agg;
+
+		if (strcmp(d->metric[i].name, name) != 0)
+			continue;
+		if (a == AGG_RATIO || a == AGG_FUNNEL || a == AGG_AVG)
+			break;
+		return i;
+	}
+	wrong(l, node_get(m->node, member),
+	    "no such metric of this source that is no ratio, avg or funnel");
+	return -1;
+}
+
+static bool
+has_segment(const struct dict_metric *m, int segment)
+{
+	for (int i = 0; i < m->nsegments; i++)
+		if (m->segment[i] == segment)
+			return true;
+	return false;
+}
+
+/* Its parts must be there for each of its rows. */
+static void
+resolve_ratio(struct load *l, struct dict_metric *m)
+{
+	struct dict_metric *num, *den;
+
+	m->num = other_metric(l, m, "num");
+	m->den = other_metric(l, m, "den");
+	if (m->num < 0 || m->den < 0)
+		return;
+	num = &l->d->metric[m->num];
+	den = &l->d->metric[m->den];
+	for (int i = 0; i < m->nsegments; i++)
+		if (!has_segment(num, m->segment[i]) ||
+		    !has_segment(den, m->segment[i]))
+			wrong(l, node_get(m->node, "segments"),
+			    "num and den must have the segment too");
+	if (m->total && (!num->total || !den->total))
+		wrong(l, m->node, "num and den must have a total too");
+	if (den->unit >= 0 && den->unit != num->unit)
+		wrong(l, m->node,
+		    "money is divided by counts or by money of "
+		    "the same unit expression");
+	else if (num->unit >= 0 && den->unit < 0)
+		den->split = num->unit;
+	if (den->split >= 0 && den->split != num->unit && num->unit >= 0)
+		wrong(l, m->node, "den is split by another unit already");
+}
+
+static void
+check_shape(struct load *l, const struct dict_metric *m)
+{
+	bool keyed = m->agg == AGG_DISTINCT || m->agg == AGG_APPROX ||
+		     m->agg == AGG_FUNNEL;
+	bool valued = m->agg == AGG_SUM || m->agg == AGG_MIN ||
+		      m->agg == AGG_MAX || m->agg == AGG_AVG;
+
+	if (keyed && m->key < 0)
+		wrong(l, m->node, "needs \"key\"");
+	if (valued && m->value < 0)
+		wrong(l, m->node, "needs \"value\"");
+	if (!keyed && m->key >= 0)
+		wrong(l, node_get(m->node, "key"),
+		    "only for distinct and funnel");
+	if (!valued && m->value >= 0)
+		wrong(l, node_get(m->node, "value"),
+		    "only for sum, min, max and avg");
+	if (m->once >= 0 && m->agg != AGG_SUM)
+		wrong(l, node_get(m->node, "once"), "only for sum");
+	if (m->event.given && l->d->event < 0)
+		wrong(l, node_get(m->node, "event"),
+		    "the source has no \"event\"");
+}
+
+static void
+read_metric(struct load *l, const struct node *n, struct dict_metric *m)
+{
+	static const char *const members[] = {"name", "source", "agg", "event",
+	    "where", "value", "key", "once", "missing", "unit", "additive",
+	    "rollup", "segments", "total", "num", "den", "places", "steps",
+	    "window_s", "owner", "description", NULL};
+	static const char *const taken[] = {"date", "app_id", "platform",
+	    "source_system", "metric", "segment", "value", "num", "den", "unit",
+	    "kpi_version", "run_id", "quality"};
+
+	*m = (struct dict_metric){.node = n, .split = -1, .num = -1, .den = -1};
+	conf_only(l->c, n, members, &l->bad);
+	m->name = conf_str(l->c, n, "name", "", &l->bad);
+	if (!is_name(m->name))
+		wrong(l, n, "needs a name of a-z, 0-9 and _");
+	for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
+		if (strcmp(m->name, taken[i]) == 0)
+			wrong(l, node_get(n, "name"), "is a column's name");
+	read_agg(l, n, m);
+	m->event = names_read(l->c, n, "event", &l->bad);
+	m->missing = names_read(l->c, n, "missing", &l->bad);
+	m->where = expr_member(l, n, "where");
+	m->value = expr_member(l, n, "value");
+	m->key = key_member(l, n, "key");
+	m->once = key_member(l, n, "once");
+	m->unit = -1;
+	m->total = conf_bool(l->c, n, "total", true, &l->bad);
+	m->places = (int)conf_int(l->c, n, "places", 6, &l->bad);
+	if (m->places < 0 || m->places > 12)
+		wrong(l, node_get(n, "places"), "must be 0 to 12");
+	read_unit(l, m);
+	read_metric_segments(l, m);
+	if (m->agg == AGG_FUNNEL)
+		read_steps(l, m);
+	check_shape(l, m);
+	check_additive(l, m);
+	check_rollup(l, m);
+	conf_str(l->c, n, "owner", "", &l->bad);
+	conf_str(l->c, n, "description", "", &l->bad);
+}
+
+/* Is a metric of that name there already, for this source? */
+static bool
+name_taken(const struct dict *d, const char *name)
+{
+	for (int i = 0; i < d->nmetric; i++)
+		if (strcmp(d->metric[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void
+read_metrics(struct load *l)
+{
+	const struct node *list =
+	    conf_list(l->c, l->c->root, "metrics", &l->bad);
+	struct dict *d = l->d;
+
+	if (list == NULL || list->count == 0) {
+		wrong(l, l->c->root, "needs \"metrics\"");
+		return;
+	}
+	d->metric = xcalloc(list->count, sizeof *d->metric);
+	for (const struct node *n = list->child; n != NULL; n = n->next) {
+		const char *s;
+
+		if (n->type != JSON_OBJECT) {
+			wrong(l, n, "must be an object");
+			continue;
+		}
+		s = conf_str(l->c, n, "source", NULL, &l->bad);
+		if (s == NULL) {
+			wrong(l, n, "needs \"source\"");
+			continue;
+		}
+		if (node_get(node_get(l->c->root, "sources"), s) == NULL)
+			wrong(l, node_get(n, "source"), "no such source");
+		if (strcmp(s, d->source) != 0)
+			continue;
+		read_metric(l, n, &d->metric[d->nmetric]);
+		if (name_taken(d, d->metric[d->nmetric].name))
+			wrong(l, n, "a metric of this name is there already");
+		d->nmetric++;
+	}
+	for (int i = 0; i < d->nmetric; i++)
+		if (d->metric[i].agg == AGG_RATIO)
+			resolve_ratio(l, &d->metric[i]);
+}
+
+static void
+read_dimensions(struct load *l)
+{
+	static const char *const names[] = {"date", "app_id", "platform"};
+	const struct node *list =
+	    conf_list(l->c, l->c->root, "dimensions", &l->bad);
+	const struct node *all = conf_list(l->c, l->c->root, "all", &l->bad);
+	const struct node *n = list == NULL ? NULL : list->child;
+
+	for (unsigned i = 0; list != NULL && i < 3; i++) {
+		if (n == NULL || n->type != JSON_STRING ||
+		    strcmp(n->text, names[i]) != 0) {
+			wrong(l, list,
+			    "must be [\"date\", \"app_id\", \"platform\"]; "
+			    "other dimensions are segments");
+			return;
+		}
+		n = n->next;
+	}
+	if (n != NULL)
+		wrong(l, n, "other dimensions are segments");
+	l->d->all = all == NULL;
+	for (n = all == NULL ? NULL : all->child; n != NULL; n = n->next) {
+		if (n->type == JSON_STRING && strcmp(n->text, "platform") == 0)
+			l->d->all = true;
+		else
+			wrong(l, n, "only \"platform\" has a row over all");
+	}
+}
+
+static int
+read_dict(struct load *l)
+{
+	static const char *const members[] = {"version", "dimensions", "all",
+	    "sources", "metrics", "description", NULL};
+	const struct node *sources;
+	struct dict *d = l->d;
+
+	conf_only(l->c, l->c->root, members, &l->bad);
+	d->version = conf_str(l->c, l->c->root, "version", "", &l->bad);
+	if (d->version[0] == '\0')
+		wrong(l, l->c->root, "needs \"version\", a text");
+	sources = conf_map(l->c, l->c->root, "sources", &l->bad);
+	l->source = sources == NULL ? NULL : node_get(sources, d->source);
+	if (l->source == NULL || l->source->type != JSON_OBJECT) {
+		conf_wrong(l->c, sources == NULL ? l->c->root : sources,
+		    "has no source \"%s\"", d->source);
+		return RC_CONFIG;
+	}
+	read_source(l);
+	read_dimensions(l);
+	read_metrics(l);
+	d->time = -1;
+	for (int i = 0; i < d->nmetric; i++)
+		if (d->metric[i].agg == AGG_FUNNEL || d->metric[i].once >= 0)
+			d->time = expr_member(l, l->source, "time");
+	if (!l->bad && d->nmetric == 0)
+		wrong(l, l->c->root, "no metric is of this source");
+	return l->bad ? RC_CONFIG : RC_OK;
+}
+
+int
+dict_load(const char *file, const char *source, struct dict **out)
+{
+	struct dict *d = xcalloc(1, sizeof *d);
+	struct load l = {.d = d};
+	int rc = conf_load(file, &d->conf);
+
+	d->source = source;
+	d->paths = json_paths_new();
+	if (rc == RC_OK) {
+		l.c = d->conf;
+		rc = read_dict(&l);
+	}
+	if (rc != RC_OK) {
+		dict_free(d);
+		return rc;
+	}
+	*out = d;
+	return RC_OK;
+}
+
+void
+dict_free(struct dict *d)
+{
+	if (d == NULL)
+		return;
+	for (int i = 0; i < d->nexpr; i++) {
+		free(d->expr[i].text);
+		free(d->expr[i].reads);
+		expr_free(d->expr[i].e);
+	}
+	for (int i = 0; i < d->nmetric; i++) {
+		free(d->metric[i].event.v);
+		free(d->metric[i].missing.v);
+		for (int s = 0; s < d->metric[i].nsteps; s++)
+			free(d->metric[i].step[s].event.v);
+	}
+	free(d->known.v);
+	free(d->expr);
+	free(d->key);
+	free(d->metric);
+	json_paths_free(d->paths);
+	conf_free(d->conf);
+	free(d);
+}
+
+/* --- apps --- */
+
+/* The members of one app that this source asks for. */
+static void
+read_account(
+    const struct conf *c, const struct node *at, struct app_conf *a, bool *bad)
+{
+	static const char *const members[] = {
+	    "feeds", "streams", "ids", "platforms", NULL};
+	const struct node *list;
+
+	conf_only(c, at, members, bad);
+	a->feeds = names_read(c, at, "feeds", bad);
+	a->streams = names_read(c, at, "streams", bad);
+	a->ids = names_read(c, at, "ids", bad);
+	list = conf_list(c, at, "platforms", bad);
+	if (list == NULL)
+		return;
+	a->platform = xcalloc(list->count + 1, sizeof *a->platform);
+	for (const struct node *n = list->child; n != NULL; n = n->next) {
+		if (n->type != JSON_STRING || !is_name(n->text) ||
+		    strcmp(n->text, "all") == 0) {
+			conf_wrong(c, n,
+			    "must be a name of a-z, 0-9 and _, "
+			    "not \"all\"");
+			*bad = true;
+			continue;
+		}
+		a->platform[a->nplatform++] = n->text;
+	}
+}
+
+static void
+read_app(const struct conf *c, const struct node *n, const char *source,
+    struct app_conf *a, bool *bad)
+{
+	static const char *const members[] = {"app_id", "name", "zone",
+	    "currency", "critical", "sources", "owner", "description", NULL};
+	const struct node *sources, *at;
+	const char *zone;
+	struct zone *z;
+
+	conf_only(c, n, members, bad);
+	a->id = conf_str(c, n, "app_id", "", bad);
+	a->currency = conf_str(c, n, "currency", NULL, bad);
+	zone = conf_str(c, n, "zone", NULL, bad);
+	z = zone == NULL ? NULL : zone_open(zone);
+	if (zone != NULL && z == NULL) {
+		conf_wrong(c, node_get(n, "zone"), "no such time zone");
+		*bad = true;
+	}
+	if (z != NULL)
+		zone_close(z);
+	if (a->id[0] == '\0') {
+		conf_wrong(c, n, "needs \"app_id\"");
+		*bad = true;
+	}
+	conf_str(c, n, "name", "", bad);
+	conf_list(c, n, "critical", bad);
+	sources = conf_map(c, n, "sources", bad);
+	at = sources == NULL ? NULL : node_get(sources, source);
+	if (at != NULL && at->type == JSON_OBJECT)
+		read_account(c, at, a, bad);
+}
+
+/* An id, a stream or a feed without ids and streams is of one app only. */
+static void
+check_owner(const struct apps *a, size_t i, bool *bad)
+{
+	const struct app_conf *x = &a->app[i];
+
+	for (size_t j = 0; j < i; j++) {
+		const struct app_conf *y = &a->app[j];
+
+		if (strcmp(x->id, y->id) == 0) {
+			conf_wrong(a->conf, a->conf->root,
+			    "app_id \"%s\" is there twice", x->id);
+			*bad = true;
+		}
+		for (size_t k = 0; k < x->ids.n; k++)
+			if (names_have(
+				&y->ids, x->ids.v[k], strlen(x->ids.v[k]))) {
+				conf_wrong(a->conf, a->conf->root,
+				    "id \"%s\" is of two apps", x->ids.v[k]);
+				*bad = true;
+			}
+		for (size_t k = 0; k < x->streams.n; k++)
+			if (names_have(&y->streams, x->streams.v[k],
+				strlen(x->streams.v[k]))) {
+				conf_wrong(a->conf, a->conf->root,
+				    "stream \"%s\" is of two apps",
+				    x->streams.v[k]);
+				*bad = true;
+			}
+	}
+}
+
+int
+apps_load(const char *file, const char *source, struct apps **out)
+{
+	static const char *const members[] = {
+	    "version", "apps", "description", NULL};
+	struct apps *a = xcalloc(1, sizeof *a);
+	const struct node *list;
+	bool bad = false;
+	int rc = conf_load(file, &a->conf);
+
+	if (rc != RC_OK) {
+		free(a);
+		return rc;
+	}
+	conf_only(a->conf, a->conf->root, members, &bad);
+	list = conf_list(a->conf, a->conf->root, "apps", &bad);
+	a->app = xcalloc(list == NULL ? 1 : list->count + 1, sizeof *a->app);
+	for (const struct node *n = list == NULL ? NULL : list->child;
+	     n != NULL; n = n->next) {
+		if (n->type != JSON_OBJECT) {
+			conf_wrong(a->conf, n, "must be an object");
+			bad = true;
+			continue;
+		}
+		read_app(a->conf, n, source, &a->app[a->n], &bad);
+		check_owner(a, a->n++, &bad);
+	}
+	if (bad) {
+		apps_free(a);
+		return RC_CONFIG;
+	}
+	*out = a;
+	return RC_OK;
+}
+
+void
+apps_free(struct apps *a)
+{
+	if (a == NULL)
+		return;
+	for (size_t i = 0; i < a->n; i++) {
+		free(a->app[i].feeds.v);
+		free(a->app[i].streams.v);
+		free(a->app[i].ids.v);
+		free(a->app[i].platform);
+	}
+	free(a->app);
+	conf_free(a->conf);
+	free(a);
+}
+
+/* The only app of the feed; of several none can be told. */
+static const struct app_conf *
+by_feed(const struct apps *a, const char *feed)
+{
+	const struct app_conf *found = NULL;
+
+	for (size_t i = 0; i < a->n; i++)
+		if (names_have(&a->app[i].feeds, feed, strlen(feed))) {
+			if (found != NULL)
+				return NULL;
+			found = &a->app[i];
+		}
+	return found;
+}
+
+const struct app_conf *
+apps_find(
+    const struct apps *a, const char *id, const char *stream, const char *feed)
+{
+	for (size_t i = 0; id != NULL && i < a->n; i++)
+		if (names_have(&a->app[i].ids, id, strlen(id)))
+			return &a->app[i];
+	for (size_t i = 0; stream != NULL && i < a->n; i++)
+		if (names_have(&a->app[i].streams, stream, strlen(stream)))
+			return &a->app[i];
+	/* A bundle that nobody knows is not the property's first app. */
+	return id != NULL ? NULL : by_feed(a, feed);
+}

@@ -1,0 +1,1118 @@
+/* Planning and counting records. */
+#include "reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "date.h"
+#include "diag.h"
+#include "exits.h"
+#include "hll.h"
+#include "mem.h"
+#include "sys.h"
+
+#define ROUTE_SLOTS ((size_t)1 << 17)
+#define ROUTES_MAX ((size_t)1 << 16) /* then all are forgotten */
+#define PAD 8 /* bytes that may be read behind a part of a route's key */
+
+/* A metric that a record of the route may count in. */
+struct act {
+	int metric;
+	int where;      /* to be asked of each record, -1: no */
+	uint32_t steps; /* of a funnel: those that it is for sure */
+	uint32_t ask;   /* those whose where must be asked */
+	unsigned naccs;
+	struct acc *acc[SEG_MAX];
+};
+
+struct route {
+	uint64_t hash;
+	uint64_t n; /* records */
+	struct act *act;
+	struct act *sure; /* counts of every record: by n, at the end */
+	struct cell *cell;
+	unsigned nact, nsure;
+	bool other_app, excluded;
+	struct seen *event, *app; /* to be told of */
+	uint32_t len;
+	char key[];
+};
+
+struct memo_value {
+	uint64_t at; /* the record it is of */
+	struct expr_value v;
+};
+
+struct memo_key {
+	uint64_t at, approx_at;
+	bool none, approx_none; /* null or missing: not counted */
+	struct fp fp;
+	uint64_t approx;
+	const char *wrong;
+};
+
+struct key_op {
+	struct acc *acc;
+	struct fp key;
+};
+
+enum op_kind { OP_COUNT, OP_APPROX, OP_VALUE, OP_EVENT };
+struct op {
+	struct acc *acc;
+	enum op_kind kind;
+	uint64_t approx;
+	struct event e;
+};
+
+struct reader {
+	const struct dict *d;
+	const struct apps *apps;
+	const char *only_app;
+	struct fp_key key;
+	uint64_t seed;
+	int *part, nparts; /* paths that make the route's key */
+	int *text, ntexts; /* expressions that do, where no path can */
+	bool *covered;     /* expression: known from the route's key */
+
+	struct agg *agg;
+	const char *feed;
+	int32_t day;
+	uint64_t at, others, nans;
+	struct memo_value *value;
+	struct memo_key *memo;
+	struct route **routes;
+	size_t nroutes;
+	struct key_op *keys;
+	size_t nkeys, keys_room;
+	struct op *ops;
+	size_t nops, ops_room;
+	struct buf name, tail;
+	bool over; /* more groups than allowed */
+};
+
+/* --- set-up --- */
+
+static void
+add_part(struct reader *r, int path)
+{
+	for (int i = 0; i < r->nparts; i++)
+		if (r->part[i] == path)
+			return;
+	r->part =
+	    xreallocarray(r->part, (size_t)r->nparts + 1, sizeof *r->part);
+	r->part[r->nparts++] = path;
+}
+
+/* The expression's value, or what it reads, becomes part of the route. */
+static void
+route_by(struct reader *r, int expr)
+{
+	const struct dict_expr *x;
+
+	if (expr < 0 || r->covered[expr])
+		return;
+	x = &r->d->expr[expr];
+	r->covered[expr] = true;
+	if (x->nreads >= 0) {
+		for (int i = 0; i < x->nreads; i++)
+			add_part(r, x->reads[i]);
+		return;
+	}
+	r->text =
+	    xreallocarray(r->text, (size_t)r->ntexts + 1, sizeof *r->text);
+	r->text[r->ntexts++] = expr;
+}
+
+static void
+cover_rest(struct reader *r)
+{
+	for (int e = 0; e < r->d->nexpr; e++) {
+		const struct dict_expr *x = &r->d->expr[e];
+		bool all = x->nreads > 0;
+
+		for (int i = 0; all && i < x->nreads; i++) {
+			bool have = false;
+
+			for (int p = 0; p < r->nparts; p++)
+				have = have || r->part[p] == x->reads[i];
+			all = have;
+		}
+		r->covered[e] = r->covered[e] || all;
+	}
+}
+
+struct reader *
+reader_new(const struct dict *d, const struct apps *apps, const char *only_app)
+{
+	struct reader *r = xcalloc(1, sizeof *r);
+
+	*r = (struct reader){.d = d, .apps = apps, .only_app = only_app};
+	fp_key_random(&r->key);
+	sys_random(&r->seed, sizeof r->seed);
+	r->covered = xcalloc((size_t)d->nexpr + 1, sizeof *r->covered);
+	r->value = xcalloc((size_t)d->nexpr + 1, sizeof *r->value);
+	r->memo = xcalloc((size_t)d->nkey + 1, sizeof *r->memo);
+	r->routes = xcalloc(ROUTE_SLOTS, sizeof(struct route *));
+	buf_init(&r->name, 1u << 30);
+	buf_init(&r->tail, 1u << 30);
+	route_by(r, d->date);
+	route_by(r, d->app);
+	route_by(r, d->stream);
+	route_by(r, d->platform);
+	route_by(r, d->event);
+	for (int i = 0; i < d->nmetric; i++) {
+		const struct dict_metric *m = &d->metric[i];
+
+		route_by(r, m->unit);
+		route_by(r, m->split);
+		for (int s = 0; s < m->nsegments; s++) {
+			const struct dict_key *k =
+			    &d->segment[m->segment[s]].value;
+
+			for (int e = 0; e < k->n; e++)
+				route_by(r, k->expr[e]);
+		}
+	}
+	cover_rest(r);
+	return r;
+}
+
+void
+reader_key(struct reader *r, const struct fp_key *fixed)
+{
+	r->key = *fixed;
+}
+
+static void
+forget_routes(struct reader *r)
+{
+	for (size_t i = 0; r->nroutes > 0 && i < ROUTE_SLOTS; i++) {
+		struct route *x = r->routes[i];
+
+		if (x == NULL)
+			continue;
+		for (unsigned k = 0; k < x->nsure; k++)
+			for (unsigned j = 0; j < x->sure[k].naccs; j++)
+				x->sure[k].acc[j]->n += x->n;
+		if (x->cell != NULL && x->n > 0) {
+			x->cell->wanted = true;
+			if (x->cell->all != NULL)
+				x->cell->all->wanted = true;
+		}
+		if (x->event != NULL)
+			x->event->n += x->n;
+		if (x->app != NULL)
+			x->app->n += x->n;
+		if (x->other_app)
+			r->others += x->n;
+		if (x->excluded)
+			r->agg->excluded += x->n;
+		free(x->act);
+		free(x->sure);
+		free(x);
+		r->routes[i] = NULL;
+		r->nroutes--;
+	}
+}
+
+void
+reader_flush(struct reader *r)
+{
+	forget_routes(r);
+	r->agg->not_numbers = r->nans;
+}
+
+void
+reader_begin(struct reader *r, struct agg *a, const char *feed, int32_t day)
+{
+	if (r->agg != NULL)
+		forget_routes(r);
+	r->agg = a;
+	r->feed = feed;
+	r->day = day;
+	r->others = r->nans = 0;
+	r->nkeys = r->nops = 0;
+}
+
+uint64_t
+reader_others(const struct reader *r)
+{
+	return r->others;
+}
+
+void
+reader_free(struct reader *r)
+{
+	if (r == NULL)
+		return;
+	for (size_t i = 0; i < ROUTE_SLOTS; i++)
+		if (r->routes[i] != NULL) {
+			free(r->routes[i]->act);
+			free(r->routes[i]->sure);
+			free(r->routes[i]);
+		}
+	free(r->routes);
+	free(r->part);
+	free(r->text);
+	free(r->covered);
+	free(r->value);
+	free(r->memo);
+	free(r->keys);
+	free(r->ops);
+	buf_release(&r->name);
+	buf_release(&r->tail);
+	free(r);
+}
+
+/* --- expressions of a record --- */
+
+static const struct expr_value *
+value_of(struct reader *r, int expr, const struct record *rec)
+{
+	struct memo_value *m = &r->value[expr];
+	const struct dict_expr *x = &r->d->expr[expr];
+
+	if (m->at == r->at)
+		return &m->v;
+	m->at = r->at;
+	if (x->path >= 0) {
+		const struct json_span *s = &rec->val[x->path];
+
+		if (s->type == JSON_STRING && s->flags == 0) {
+			m->v = (struct expr_value){
+			    EXPR_STRING, s->p + 1, s->len - 2};
+			return &m->v;
+		}
+		if (s->type == JSON_NUMBER && s->flags == 0) {
+			m->v = (struct expr_value){EXPR_NUMBER, s->p, s->len};
+			return &m->v;
+		}
+	}
+	expr_eval(x->e, rec, &m->v);
+	return &m->v;
+}
+
+static bool
+is_null(const struct expr_value *v)
+{
+	return v->type == EXPR_NONE || v->type == EXPR_NULL;
+}
+
+/* jq's truth. 1, 0, or -1 with a reason. */
+static int
+truth(const struct expr_value *v, const char **why)
+{
+	if (v->type == EXPR_ERROR) {
+		*why = v->p;
+		return -1;
+	}
+	return !is_null(v) && v->type != EXPR_FALSE;
+}
+
+/* Text of a scalar; NULL and no reason where it is null. */
+static const char *
+scalar(const struct expr_value *v, size_t *n, const char **why)
+{
+	*why = NULL;
+	switch (v->type) {
+	case EXPR_STRING:
+	case EXPR_NUMBER:
+		*n = v->len;
+		return v->p;
+	case EXPR_TRUE:
+		*n = 4;
+		return "true";
+	case EXPR_FALSE:
+		*n = 5;
+		return "false";
+	case EXPR_JSON:
+		*why = "an array or object where a key or name belongs";
+		return NULL;
+	case EXPR_ERROR:
+		*why = v->p;
+		return NULL;
+	case EXPR_NONE:
+	case EXPR_NULL:
+		break;
+	}
+	return NULL;
+}
+
+/* --- routes --- */
+
+static inline uint64_t
+load64(const char *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+
+static inline uint64_t
+fold(uint64_t a, uint64_t b)
+{
+	sum_low p = (sum_low)a * b;
+
+	return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+
+static inline uint64_t
+low_bytes(uint32_t n)
+{
+	return ~(uint64_t)0 >> (64 - 8 * n);
+}
+
+/* Spans lie in padded text, so 8 bytes can be read behind each. */
+static inline uint64_t
+hash_part(uint64_t h, const char *p, uint32_t n)
+{
+	static const uint64_t k = 0x9e3779b97f4a7c15u;
+
+	if (n == 0)
+		return fold(h ^ k, k + 1);
+	if (n < 8)
+		return fold(h ^ (load64(p) & low_bytes(n)), k ^ n);
+	if (n <= 16)
+		return fold(h ^ load64(p), k ^ n ^ load64(p + n - 8));
+	return fold(h ^ XXH3_64bits_withSeed(p, n, h), k ^ n);
+}
+
+static inline bool
+same_part(const char *a, const char *b, uint32_t n)
+{
+	if (n == 0)
+		return true;
+	if (n < 8)
+		return ((load64(a) ^ load64(b)) & low_bytes(n)) == 0;
+	if (n <= 16)
+		return load64(a) == load64(b) &&
+		       load64(a + n - 8) == load64(b + n - 8);
+	return memcmp(a, b, n) == 0;
+}
+
+/* What expressions without paths give, as one text. Rare. */
+static const char *
+text_parts(struct reader *r, const struct record *rec)
+{
+	const char *why = NULL;
+
+	buf_reset(&r->tail);
+	for (int i = 0; i < r->ntexts; i++) {
+		const struct expr_value *v = value_of(r, r->text[i], rec);
+		size_t n = 0;
+		const char *s = scalar(v, &n, &why);
+
+		if (why != NULL)
+			return why;
+		buf_char(&r->tail, s == NULL ? '-' : '+');
+		buf_add(&r->tail, &n, sizeof n);
+		buf_add(&r->tail, s == NULL ? "" : s, n);
+	}
+	return NULL;
+}
+
+static bool
+route_is(
+    const struct reader *r, const struct route *x, const struct record *rec)
+{
+	const char *k = x->key;
+
+	for (int i = 0; i < r->nparts; i++) {
+		const struct json_span *s = &rec->val[r->part[i]];
+		uint32_t n;
+
+		memcpy(&n, k, sizeof n);
+		if (n != s->len || !same_part(k + sizeof n, s->p, n))
+			return false;
+		k += sizeof n + n;
+	}
+	return r->ntexts == 0 ||
+	       (x->len - (size_t)(k - x->key) == r->tail.len &&
+		   memcmp(k, r->tail.p, r->tail.len) == 0);
+}
+
+static struct route *
+route_new(const struct reader *r, const struct record *rec, uint64_t hash)
+{
+	size_t len = r->ntexts == 0 ? 0 : r->tail.len;
+	struct route *x;
+	char *k;
+
+	for (int i = 0; i < r->nparts; i++)
+		len += sizeof(uint32_t) + rec->val[r->part[i]].len;
+	x = xcalloc(1, sizeof *x + len + PAD);
+	x->hash = hash;
+	x->len = (uint32_t)len;
+	k = x->key;
+	for (int i = 0; i < r->nparts; i++) {
+		const struct json_span *s = &rec->val[r->part[i]];
+
+		memcpy(k, &s->len, sizeof s->len);
+		k += sizeof s->len;
+		if (s->len > 0)
+			memcpy(k, s->p, s->len);
+		k += s->len;
+	}
+	if (r->ntexts > 0)
+		memcpy(k, r->tail.p, r->tail.len);
+	return x;
+}
+
+static void
+route_free(struct route *x)
+{
+	free(x->act);
+	free(x->sure);
+	free(x);
+}
+
+/* A date: YYYYMMDD, YYYY-MM-DD, or the day at the front of a time. */
+static bool
+read_day(const struct expr_value *v, int32_t *day)
+{
+	int64_t us;
+
+	if (v->type != EXPR_STRING && v->type != EXPR_NUMBER)
+		return false;
+	if (v->len == 8)
+		return date_parse_compact(v->p, v->len, day);
+	if (v->len <= DATE_LEN)
+		return date_parse(v->p, v->len, day);
+	return date_parse(v->p, DATE_LEN, day) && time_parse(v->p, v->len, &us);
+}
+
+static const char *
+route_day(struct reader *r, const struct record *rec, int32_t *day)
+{
+	const struct expr_value *v = value_of(r, r->d->date, rec);
+
+	if (v->type == EXPR_ERROR)
+		return v->p;
+	if (!read_day(v, day))
+		return "the date is missing or is none";
+	if (r->day != READER_ANY_DAY && *day != r->day)
+		return "the date is not that of the partition";
+	return NULL;
+}
+
+static const char *
+optional_text(struct reader *r, int expr, const struct record *rec,
+    const struct text **out)
+{
+	const char *why, *s;
+	size_t n = 0;
+
+	*out = NULL;
+	if (expr < 0)
+		return NULL;
+	s = scalar(value_of(r, expr, rec), &n, &why);
+	if (s != NULL)
+		*out = agg_text(r->agg, s, n);
+	return why;
+}
+
+/* The cell, or no cell where the record is of an app not asked for. */
+static const char *
+route_cell(struct reader *r, const struct record *rec, struct route *x,
+    struct cell **cell)
+{
+	const struct text *id, *stream, *platform;
+	const struct app_conf *conf;
+	const char *why, *name;
+	int32_t day;
+
+	*cell = NULL;
+	if ((why = route_day(r, rec, &day)) != NULL ||
+	    (why = optional_text(r, r->d->app, rec, &id)) != NULL ||
+	    (why = optional_text(r, r->d->stream, rec, &stream)) != NULL ||
+	    (why = optional_text(r, r->d->platform, rec, &platform)) != NULL)
+		return why;
+	if (id != NULL && id->len == 0)
+		id = NULL;
+	conf = apps_find(r->apps, id == NULL ? NULL : id->s,
+	    stream == NULL ? NULL : stream->s, r->feed);
+	name = conf != NULL    ? conf->id
+	       : id != NULL    ? id->s
+	       : *r->feed != 0 ? r->feed
+			       : "unknown";
+	if (r->only_app != NULL && strcmp(name, r->only_app) != 0) {
+		x->other_app = true;
+		return NULL;
+	}
+	if (conf == NULL)
+		x->app =
+		    agg_seen(r->agg, &r->agg->apps_unknown, name, strlen(name));
+	buf_reset(&r->name);
+	if (platform != NULL)
+		buf_add(&r->name, platform->s, platform->len);
+	for (size_t i = 0; i < r->name.len; i++)
+		if (r->name.p[i] >= 'A' && r->name.p[i] <= 'Z')
+			r->name.p[i] = (char)(r->name.p[i] | 0x20);
+	if (r->name.len == 0)
+		buf_str(&r->name, "unknown");
+	if (r->name.len == 3 && memcmp(r->name.p, "all", 3) == 0)
+		return "platform \"all\" is kept for the sum over all";
+	*cell = agg_cell(r->agg, day, agg_text(r->agg, name, strlen(name)),
+	    conf, agg_text(r->agg, r->name.p, r->name.len));
+	return NULL;
+}
+
+static const char *
+segment_text(struct reader *r, const struct dict_segment *s,
+    const struct record *rec, const struct text **out)
+{
+	bool any = false;
+
+	buf_reset(&r->name);
+	for (int i = 0; i < s->value.n; i++) {
+		const char *why, *p;
+		size_t n = 0;
+
+		p = scalar(value_of(r, s->value.expr[i], rec), &n, &why);
+		if (why != NULL)
+			return why;
+		any = any || p != NULL;
+		if (i > 0)
+			buf_char(&r->name, '/');
+		if (p == NULL)
+			buf_str(&r->name, s->fallback);
+		else
+			buf_add(&r->name, p, n);
+	}
+	*out = any ? agg_text(r->agg, r->name.p, r->name.len)
+		   : agg_text(r->agg, s->fallback, strlen(s->fallback));
+	return NULL;
+}
+
+static const char *
+unit_text(struct reader *r, const struct dict_metric *m, const struct cell *c,
+    const struct record *rec, const struct text **out)
+{
+	const char *why, *fallback = "XXX"; /* ISO 4217: no currency */
+
+	*out = NULL;
+	if (m->unit < 0 && m->split < 0)
+		return NULL;
+	why = optional_text(r, m->unit >= 0 ? m->unit : m->split, rec, out);
+	if (why != NULL || (*out != NULL && (*out)->len > 0))
+		return why;
+	if (c->conf != NULL && c->conf->currency != NULL)
+		fallback = c->conf->currency;
+	*out = agg_text(r->agg, fallback, strlen(fallback));
+	return NULL;
+}
+
+static const char *
+act_accs(
+    struct reader *r, struct act *t, struct cell *c, const struct record *rec)
+{
+	const struct dict_metric *m = &r->d->metric[t->metric];
+	const struct text *unit, *value = NULL;
+	const char *why = unit_text(r, m, c, rec, &unit);
+
+	if (why != NULL)
+		return why;
+	t->naccs = m->nsegments == 0 ? 1 : (unsigned)m->nsegments;
+	for (unsigned i = 0; i < t->naccs; i++) {
+		int seg = m->nsegments == 0 ? -1 : m->segment[i];
+
+		if (seg >= 0 && (why = segment_text(r, &r->d->segment[seg], rec,
+				     &value)) != NULL)
+			return why;
+		t->acc[i] = agg_finest(r->agg, c, t->metric, seg,
+		    seg < 0 ? NULL : value, unit, i == 0);
+		if (t->acc[i] == NULL) {
+			r->over = true;
+			return "more groups than --max-groups";
+		}
+	}
+	return NULL;
+}
+
+/* Does the filter hold? 1, 0, 2: to be asked of each record, -1: error. */
+static int
+sure_where(struct reader *r, const struct dict_names *event, int where,
+    const struct text *name, const struct record *rec, const char **why)
+{
+	if (event->given &&
+	    (name == NULL || !names_have(event, name->s, name->len)))
+		return 0;
+	if (where < 0)
+		return 1;
+	if (!r->covered[where])
+		return 2;
+	return truth(value_of(r, where, rec), why);
+}
+
+/* 1: the metric is of this route; 0: not; -1: error. */
+static int
+act_filter(struct reader *r, struct act *t, const struct text *name,
+    const struct record *rec, const char **why)
+{
+	const struct dict_metric *m = &r->d->metric[t->metric];
+	int is = sure_where(r, &m->event, m->where, name, rec, why);
+
+	t->where = is == 2 ? m->where : -1;
+	if (is <= 0 || m->agg != AGG_FUNNEL)
+		return is > 0 ? 1 : is;
+	for (int s = 0; s < m->nsteps; s++) {
+		int step = sure_where(
+		    r, &m->step[s].event, m->step[s].where, name, rec, why);
+
+		if (step < 0)
+			return -1;
+		if (step == 1)
+			t->steps |= 1u << s;
+		if (step == 2)
+			t->ask |= 1u << s;
+	}
+	return (t->steps | t->ask) != 0;
+}
+
+static const char *
+route_acts(struct reader *r, struct route *x, struct cell *c,
+    const struct text *name, const struct record *rec)
+{
+	const struct dict *d = r->d;
+	const char *why = NULL;
+
+	x->act = xcalloc((size_t)d->nmetric, sizeof *x->act);
+	x->sure = xcalloc((size_t)d->nmetric, sizeof *x->sure);
+	for (int i = 0; i < d->nmetric; i++) {
+		struct act t = {.metric = i};
+		int is;
+
+		if (d->metric[i].agg == AGG_RATIO)
+			continue;
+		is = act_filter(r, &t, name, rec, &why);
+		if (is < 0)
+			return why;
+		if (is == 0)
+			continue;
+		if ((why = act_accs(r, &t, c, rec)) != NULL)
+			return why;
+		if (d->metric[i].agg == AGG_COUNT && t.where < 0)
+			x->sure[x->nsure++] = t;
+		else
+			x->act[x->nact++] = t;
+	}
+	return NULL;
+}
+
+static const char *
+route_fill(struct reader *r, struct route *x, const struct record *rec)
+{
+	const struct text *name;
+	struct cell *cell;
+	const char *why = route_cell(r, rec, x, &cell);
+
+	if (why != NULL || cell == NULL)
+		return why;
+	if (r->d->exclude >= 0 && r->covered[r->d->exclude]) {
+		int is = truth(value_of(r, r->d->exclude, rec), &why);
+
+		x->excluded = is > 0;
+		if (is != 0) {
+			x->app = NULL;
+			return why;
+		}
+	}
+	why = optional_text(r, r->d->event, rec, &name);
+	if (why != NULL)
+		return why;
+	if (r->d->known.given && name != NULL &&
+	    !names_have(&r->d->known, name->s, name->len))
+		x->event =
+		    agg_seen(r->agg, &r->agg->events, name->s, name->len);
+	x->cell = cell;
+	return route_acts(r, x, cell, name, rec);
+}
+
+/* The route of a record; NULL and why. */
+static struct route *
+route_find(struct reader *r, const struct record *rec, const char **why)
+{
+	uint64_t h = r->seed;
+	unsigned flags = 0;
+	struct route *x;
+	size_t i;
+
+	for (int p = 0; p < r->nparts; p++) {
+		const struct json_span *s = &rec->val[r->part[p]];
+
+		flags |= s->flags;
+		h = hash_part(h, s->p, s->len);
+	}
+	if (r->ntexts > 0) {
+		if ((*why = text_parts(r, rec)) != NULL)
+			return NULL;
+		h ^= XXH3_64bits_withSeed(r->tail.p, r->tail.len, h);
+	}
+	i = h & (ROUTE_SLOTS - 1);
+	for (; (x = r->routes[i]) != NULL; i = (i + 1) & (ROUTE_SLOTS - 1))
+		if (x->hash == h && (flags & JSON_DUPLICATE) == 0 &&
+		    route_is(r, x, rec))
+			return x;
+	if (flags & JSON_DUPLICATE) {
+		*why = "a member that is read is there twice";
+		return NULL;
+	}
+	x = route_new(r, rec, h);
+	if ((*why = route_fill(r, x, rec)) != NULL) {
+		route_free(x);
+		return NULL;
+	}
+	if (r->nroutes == ROUTES_MAX) {
+		forget_routes(r);
+		i = h & (ROUTE_SLOTS - 1);
+	}
+	r->nroutes++;
+	r->routes[i] = x;
+	return x;
+}
+
+/* --- planning --- */
+
+static bool
+is_missing(const struct dict_names *missing, const char *p, size_t n)
+{
+	return missing->n > 0 && names_have(missing, p, n);
+}
+
+/* The key's fingerprint, once a record. */
+static const struct memo_key *
+key_of(struct reader *r, int key, const struct record *rec)
+{
+	struct memo_key *m = &r->memo[key];
+	const struct dict_key *k = &r->d->key[key];
+
+	if (m->at == r->at)
+		return m;
+	m->at = r->at;
+	m->none = false;
+	m->wrong = NULL;
+	for (int i = 0; i < k->n; i++) {
+		size_t n = 0;
+		const char *p =
+		    scalar(value_of(r, k->expr[i], rec), &n, &m->wrong);
+		struct fp fp;
+
+		if (p == NULL) {
+			m->none = true;
+			return m;
+		}
+		fp = fp_hash(&r->key, p, n);
+		m->fp = i == 0 ? fp : fp_join(m->fp, fp);
+	}
+	return m;
+}
+
+/* 1: fp is set; 0: null or missing, not counted; -1: error. */
+static int
+key_fp(struct reader *r, int key, const struct dict_names *missing,
+    const struct record *rec, struct fp *fp, const char **why)
+{
+	const struct dict_key *k = &r->d->key[key];
+	const struct memo_key *m = key_of(r, key, rec);
+
+	if (m->wrong != NULL) {
+		*why = m->wrong;
+		return -1;
+	}
+	if (m->none)
+		return 0;
+	for (int i = 0; missing->n > 0 && i < k->n; i++) {
+		const struct expr_value *v = value_of(r, k->expr[i], rec);
+
+		if ((v->type == EXPR_STRING || v->type == EXPR_NUMBER) &&
+		    is_missing(missing, v->p, v->len))
+			return 0;
+	}
+	*fp = m->fp;
+	return 1;
+}
+
+static int
+key_approx(struct reader *r, int key, const struct dict_names *missing,
+    const struct record *rec, uint64_t *hash, const char **why)
+{
+	const struct dict_key *k = &r->d->key[key];
+	struct fp fp;
+	int is = key_fp(r, key, missing, rec, &fp, why);
+
+	*hash = 0;
+	for (int i = 0; is > 0 && i < k->n; i++) {
+		size_t n = 0;
+		const char *p = scalar(value_of(r, k->expr[i], rec), &n, why);
+
+		*hash = hll_hash(*hash, p, n);
+	}
+	return is;
+}
+
+static bool
+is_no_number(const struct expr_value *v)
+{
+	static const char *const words[] = {
+	    "NaN", "Infinity", "-Infinity", "+inf", "-inf", "inf", "nan"};
+
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+		if (v->len == strlen(words[i]) &&
+		    memcmp(v->p, words[i], v->len) == 0)
+			return true;
+	return false;
+}
+
+/* 1: a number; 0: null, or NaN as the Google APIs write it; -1: error. */
+static int
+number_of(struct reader *r, int expr, const struct record *rec, struct dec *out,
+    const char **why)
+{
+	const struct expr_value *v = value_of(r, expr, rec);
+
+	if (is_null(v))
+		return 0;
+	if (v->type == EXPR_ERROR) {
+		*why = v->p;
+		return -1;
+	}
+	if (v->type != EXPR_NUMBER && v->type != EXPR_STRING) {
+		*why = "the value of a metric is no number";
+		return -1;
+	}
+	if (dec_parse(v->p, v->len, out))
+		return 1;
+	if (v->type == EXPR_STRING && is_no_number(v)) {
+		r->nans++;
+		return 0;
+	}
+	*why = v->type == EXPR_NUMBER
+		   ? "the value of a metric has more than 38 digits"
+		   : "the value of a metric is no number";
+	return -1;
+}
+
+/* 1: a time; 0: null; -1: error. */
+static int
+time_of(
+    struct reader *r, const struct record *rec, int64_t *us, const char **why)
+{
+	static const int64_t factor[] = {1, 1000, 1000000};
+	const struct expr_value *v = value_of(r, r->d->time, rec);
+	struct dec d;
+	int64_t n;
+
+	if (is_null(v))
+		return 0;
+	if (v->type == EXPR_ERROR) {
+		*why = v->p;
+		return -1;
+	}
+	*why = "the time of the event is none";
+	if (r->d->time_unit == TIME_TEXT)
+		return v->type == EXPR_STRING && time_parse(v->p, v->len, us)
+			   ? 1
+			   : -1;
+	if ((v->type != EXPR_NUMBER && v->type != EXPR_STRING) ||
+	    !dec_parse(v->p, v->len, &d) || !dec_to_i64(&d, &n) ||
+	    __builtin_mul_overflow(n, factor[r->d->time_unit], us))
+		return -1;
+	return 1;
+}
+
+static struct op *
+new_op(struct reader *r, struct acc *acc, enum op_kind kind)
+{
+	struct op *o;
+
+	if (r->nops == r->ops_room) {
+		r->ops_room = r->ops_room == 0 ? 256 : 2 * r->ops_room;
+		r->ops = xreallocarray(r->ops, r->ops_room, sizeof *r->ops);
+	}
+	o = &r->ops[r->nops++];
+	o->acc = acc;
+	o->kind = kind;
+	return o;
+}
+
+static inline void
+plan_key(struct reader *r, const struct act *t, struct fp key)
+{
+	for (unsigned i = 0; i < t->naccs; i++) {
+		if (r->nkeys == r->keys_room) {
+			r->keys_room =
+			    r->keys_room == 0 ? 256 : 2 * r->keys_room;
+			r->keys = xreallocarray(
+			    r->keys, r->keys_room, sizeof *r->keys);
+		}
+		r->keys[r->nkeys++] = (struct key_op){t->acc[i], key};
+		fpset_prefetch(r->agg->set, acc_key(t->acc[i], key));
+	}
+}
+
+/* A sum, perhaps each amount of a key once. */
+static int
+plan_value(struct reader *r, const struct act *t, const struct record *rec,
+    const char **why)
+{
+	const struct dict_metric *m = &r->d->metric[t->metric];
+	struct event e = {.steps = 0};
+	enum op_kind kind = OP_VALUE;
+	int is = number_of(r, m->value, rec, &e.value, why);
+
+	if (is <= 0)
+		return is;
+	if (m->once >= 0) {
+		is = key_fp(r, m->once, &m->missing, rec, &e.who, why);
+		if (is < 0)
+			return is;
+		if (is > 0)
+			kind = OP_EVENT;
+		if (is > 0 && r->d->time >= 0 &&
+		    time_of(r, rec, &e.us, why) < 0)
+			return -1;
+	}
+	for (unsigned i = 0; i < t->naccs; i++)
+		new_op(r, t->acc[i], kind)->e = e;
+	return 1;
+}
+
+static int
+plan_funnel(struct reader *r, const struct act *t, const struct record *rec,
+    const char **why)
+{
+	const struct dict_metric *m = &r->d->metric[t->metric];
+	struct event e = {.steps = t->steps, .value = DEC_ZERO};
+	int is;
+
+	for (int s = 0; s < m->nsteps; s++) {
+		if ((t->ask >> s & 1) == 0)
+			continue;
+		is = truth(value_of(r, m->step[s].where, rec), why);
+		if (is < 0)
+			return -1;
+		e.steps |= (uint32_t)is << s;
+	}
+	if (e.steps == 0)
+		return 0;
+	is = key_fp(r, m->key, &m->missing, rec, &e.who, why);
+	if (is > 0)
+		is = time_of(r, rec, &e.us, why);
+	if (is > 0)
+		new_op(r, t->acc[0], OP_EVENT)->e = e;
+	return is;
+}
+
+/* -1: error. */
+static int
+plan_act(struct reader *r, const struct act *t, const struct record *rec,
+    const char **why)
+{
+	const struct dict_metric *m = &r->d->metric[t->metric];
+	struct fp key;
+	uint64_t hash;
+	int is;
+
+	if (t->where >= 0) {
+		is = truth(value_of(r, t->where, rec), why);
+		if (is <= 0)
+			return is;
+	}
+	switch (m->agg) {
+	case AGG_DISTINCT:
+		is = key_fp(r, m->key, &m->missing, rec, &key, why);
+		if (is > 0)
+			plan_key(r, t, key);
+		return is;
+	case AGG_APPROX:
+		is = key_approx(r, m->key, &m->missing, rec, &hash, why);
+		for (unsigned i = 0; is > 0 && i < t->naccs; i++)
+			new_op(r, t->acc[i], OP_APPROX)->approx = hash;
+		return is;
+	case AGG_COUNT:
+		for (unsigned i = 0; i < t->naccs; i++)
+			new_op(r, t->acc[i], OP_COUNT);
+		return 1;
+	case AGG_SUM:
+	case AGG_MIN:
+	case AGG_MAX:
+	case AGG_AVG:
+		return plan_value(r, t, rec, why);
+	case AGG_FUNNEL:
+		return plan_funnel(r, t, rec, why);
+	case AGG_RATIO:
+		break;
+	}
+	return 0;
+}
+
+const char *
+reader_plan(struct reader *r, const struct record *rec)
+{
+	size_t nkeys = r->nkeys, nops = r->nops;
+	uint64_t nans = r->nans;
+	const char *why = NULL;
+	struct route *x;
+
+	r->at++;
+	x = route_find(r, rec, &why);
+	if (x == NULL)
+		return why;
+	if (r->d->exclude >= 0 && !r->covered[r->d->exclude] && !x->other_app) {
+		int is = truth(value_of(r, r->d->exclude, rec), &why);
+
+		r->agg->excluded += is > 0;
+		if (is != 0)
+			return why;
+	}
+	for (unsigned i = 0; i < x->nact; i++)
+		if (plan_act(r, &x->act[i], rec, &why) < 0) {
+			r->nkeys = nkeys;
+			r->nops = nops;
+			r->nans = nans;
+			return why;
+		}
+	x->n++;
+	return NULL;
+}
+
+int
+reader_apply(struct reader *r)
+{
+	if (r->over) {
+		warn_msg("--max-groups", "there are more groups than %llu",
+		    (unsigned long long)r->agg->max_groups);
+		return RC_OSERR;
+	}
+	for (size_t i = 0; i < r->nkeys; i++)
+		if (!agg_key(r->agg, r->keys[i].acc, r->keys[i].key)) {
+			warn_msg("--max-memory",
+			    "the distinct keys need more than %llu bytes",
+			    (unsigned long long)r->agg->max_memory);
+			return RC_OSERR;
+		}
+	for (size_t i = 0; i < r->nops; i++) {
+		struct op *o = &r->ops[i];
+
+		switch (o->kind) {
+		case OP_COUNT:
+			o->acc->n++;
+			break;
+		case OP_APPROX:
+			acc_approx(o->acc, o->approx);
+			break;
+		case OP_VALUE:
+			acc_value(r->agg, o->acc, &o->e.value);
+			break;
+		case OP_EVENT:
+			acc_event(o->acc, &o->e);
+			break;
+		}
+	}
+	r->nkeys = r->nops = 0;
+	return RC_OK;
+}
