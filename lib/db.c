@@ -137,8 +137,8 @@ bind_args(sqlite3_stmt *st, const char *types, va_list ap)
 }
 
 static int
-query_args(struct db *d, sqlite3_stmt **st, const char *sql,
-    const char *types, va_list ap)
+query_args(struct db *d, sqlite3_stmt **st, const char *sql, const char *types,
+    va_list ap)
 {
 	if (sqlite3_prepare_v3(d->h, sql, -1, 0, st, NULL) == SQLITE_OK &&
 	    bind_args(*st, types, ap) == SQLITE_OK)
@@ -513,13 +513,12 @@ see_file(const char *path, int flags, struct stat *st)
 		return RC_CANTCREAT;
 	}
 	if ((flags & DB_WRITE) != 0 && st->st_uid != geteuid()) {
-		warn_msg(path, "belongs to another user (%u)",
-		    (unsigned)st->st_uid);
+		warn_msg(
+		    path, "belongs to another user (%u)", (unsigned)st->st_uid);
 		return RC_CANTCREAT;
 	}
 	if (faccessat(AT_FDCWD, path,
-		(flags & DB_WRITE) != 0 ? R_OK | W_OK : R_OK,
-		AT_EACCESS) < 0) {
+		(flags & DB_WRITE) != 0 ? R_OK | W_OK : R_OK, AT_EACCESS) < 0) {
 		warn_sys(path, "cannot open the database");
 		return (flags & DB_WRITE) != 0 ? RC_CANTCREAT : RC_TRUNCATED;
 	}
@@ -659,13 +658,11 @@ check(struct db *d, int flags, off_t size)
 		return rc;
 	d->warehouse = id == DB_APPLICATION;
 	if (!d->warehouse && (flags & DB_FOREIGN) == 0) {
-		warn_msg(d->path,
-		    "not a warehouse of weir (see --foreign)");
+		warn_msg(d->path, "not a warehouse of weir (see --foreign)");
 		return RC_CONTRACT;
 	}
 	if (d->warehouse && version != DB_VERSION) {
-		warn_msg(d->path,
-		    "schema version %lld, this program knows %d",
+		warn_msg(d->path, "schema version %lld, this program knows %d",
 		    (long long)version, DB_VERSION);
 		return RC_CONTRACT;
 	}
@@ -703,8 +700,9 @@ db_open(struct db *d, const char *path, int flags, unsigned wait_s,
 		warn_sys(path, "cannot open");
 		return RC_TRUNCATED;
 	}
-	rc = open_handle(d, real, flags) == SQLITE_OK ? RC_OK
-						      : db_fail(d, "cannot open");
+	rc = open_handle(d, real, flags) == SQLITE_OK
+		 ? RC_OK
+		 : db_fail(d, "cannot open");
 	free(real);
 	if (rc == RC_OK)
 		rc = settle(d);

@@ -25,8 +25,7 @@ number(sqlite3_context *c, sqlite3_value *v, struct dec *d)
 	    dec_parse((const char *)sqlite3_value_text(v),
 		(size_t)sqlite3_value_bytes(v), d))
 		return true;
-	sqlite3_result_error(
-	    c, "not an exact number of at most 38 digits", -1);
+	sqlite3_result_error(c, "not an exact number of at most 38 digits", -1);
 	return false;
 }
 
@@ -201,8 +200,8 @@ db_functions(sqlite3 *h)
 		    flags, (void *)(uintptr_t)&ops[i], compute, NULL, NULL,
 		    NULL);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_create_function_v2(h, "dec_same", 2, flags, NULL,
-		    same, NULL, NULL, NULL);
+		rc = sqlite3_create_function_v2(
+		    h, "dec_same", 2, flags, NULL, same, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_create_function_v2(h, "dec_sum", 1, flags, NULL,
 		    NULL, sum_step, sum_final, NULL);

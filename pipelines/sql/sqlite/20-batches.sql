@@ -37,7 +37,7 @@ CREATE TABLE batches (
 	rolled_back_at TEXT,
 	quarantined_at TEXT,
 	aborted_at TEXT,
-	PRIMARY KEY (table_name, batch_id, generation, source_system, feed,
+	PRIMARY KEY (batch_id, table_name, generation, source_system, feed,
 	    date)
 ) STRICT, WITHOUT ROWID;
 
