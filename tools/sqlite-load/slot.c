@@ -8,9 +8,7 @@
 #include "json.h"
 #include "mem.h"
 
-enum { LINEAGE_MAX = 64 << 10 } ||
-	       /* staged, where it should have been published */
-	       (strcmp(s->state, "staged") == 0 && s->reason != NULL);
+enum { LINEAGE_MAX = 64 << 10 };
 
 void
 slot_set(char **text, const char *value)
@@ -129,7 +127,9 @@ static bool
 failed(const struct slot *s)
 {
 	return strcmp(s->state, "refused") == 0 ||
-	       strcmp(s->state, "failed") == 0;
+	       strcmp(s->state, "failed") == 0 ||
+	       /* staged, where it should have been published */
+	       (strcmp(s->state, "staged") == 0 && s->reason != NULL);
 }
 
 static void
