@@ -294,7 +294,7 @@ emit_member(struct canon *c, struct buf *out, size_t index, int depth)
 	struct member m = c->members[index];
 
 	if (m.clean) {
-		if (buf_room(out, m.len + 32)) {
+		if (buf_room(out, m.len + 64)) {
 			span_copy(out->p + out->len, m.p, m.len);
 			out->len += m.len;
 		}

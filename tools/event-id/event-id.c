@@ -76,6 +76,7 @@ struct job {
 	struct json_paths *paths;
 	struct ga4 *ga4;
 	struct canon *canon;
+	struct stamp days;
 	struct splice splice;
 	struct buf scratch, copy, tail, lineage_text;
 	const char *now_source; /* of the open partition */
@@ -261,7 +262,7 @@ take(struct job *j, const struct record *rec)
 		return "its payload is too large";
 	}
 	ts = j->profile ? ga4_timestamp(j->ga4) : &rec->val[j->ts];
-	if ((why = stamp(ts, j->unit, j->stamp[j->n])) != NULL) {
+	if ((why = stamp(&j->days, ts, j->unit, j->stamp[j->n])) != NULL) {
 		j->scratch.len = start;
 		snprintf(j->why, sizeof j->why, "%s %s",
 		    j->profile ? "event_timestamp"

@@ -9,9 +9,17 @@
 
 enum ts_unit { TS_RFC3339, TS_S, TS_MS, TS_US };
 
+/* What is known of the days seen last; starts as zeros. */
+struct stamp {
+	char date[10], digits[8]; /* 2026-11-20, 20261120 */
+	char day[8];
+	int64_t day_ms; /* when `day` begins, where it is set */
+};
+
 /* YYYYMMDDHH24MISSMS of an instant, floored to the millisecond. NULL, or why
  * not (static text, to be put after the path). */
-const char *stamp(const struct json_span *v, enum ts_unit unit, char out[18]);
+const char *stamp(struct stamp *s, const struct json_span *v, enum ts_unit unit,
+    char out[18]);
 
 /* ---- ga4.c ---- */
 

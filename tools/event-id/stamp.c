@@ -90,8 +90,84 @@ from_number(const char *p, size_t n, enum ts_unit unit, int64_t *ms)
 	return NULL;
 }
 
+/* Two digits below a limit, or -1. */
+static inline int
+two(const char *p, int limit)
+{
+	int a = p[0] - '0', b = p[1] - '0', v = a * 10 + b;
+
+	return a < 0 || a > 9 || b < 0 || b > 9 || v >= limit ? -1 : v;
+}
+
+/*
+ * YYYY-MM-DDTHH:MM:SS.mmm…Z with a date that time_parse found good: the stamp
+ * is its digits. Records of a stream share their days, so this is the rule.
+ */
+static bool
+stamp_known(struct stamp *s, const char *p, size_t n, char out[18])
+{
+	size_t i;
+
+	if (n < 24 || memcmp(p, s->date, 10) != 0 || p[10] != 'T' ||
+	    p[13] != ':' || p[16] != ':' || p[19] != '.' || p[n - 1] != 'Z')
+		return false;
+	if (two(p + 11, 24) < 0 || two(p + 14, 60) < 0 || two(p + 17, 60) < 0 ||
+	    two(p + 20, 100) < 0)
+		return false;
+	for (i = 22; i < n - 1; i++)
+		if (p[i] < '0' || p[i] > '9')
+			return false;
+	memcpy(out, s->digits, 8);
+	memcpy(out + 8, p + 11, 2);
+	memcpy(out + 10, p + 14, 2);
+	memcpy(out + 12, p + 17, 2);
+	memcpy(out + 14, p + 20, 3);
+	out[17] = '\0';
+	return true;
+}
+
+/* Remembers the date, whose text is good and in UTC. */
+static void
+learn(struct stamp *s, const char *p, size_t n, const char *digits)
+{
+	if (n < 24 || p[n - 1] != 'Z' || p[17] == '6')
+		return;
+	memcpy(s->date, p, 10);
+	memcpy(s->digits, digits, 8);
+}
+
+/* time_stamp, the day's part remembered. */
+static bool
+stamp_ms(struct stamp *s, int64_t ms, char out[18])
+{
+	int64_t in_day = ms - s->day_ms;
+	uint32_t t;
+
+	if (s->day[0] == '\0' || in_day < 0 || in_day >= 86400000) {
+		if (!time_stamp(ms, out))
+			return false;
+		s->day_ms = (int64_t)day_of_ms(ms) * 86400000;
+		memcpy(s->day, out, 8);
+		return true;
+	}
+	t = (uint32_t)in_day;
+	memcpy(out, s->day, 8);
+	for (int i = 16; i >= 14; i--, t /= 10)
+		out[i] = (char)('0' + t % 10);
+	for (int i = 12; i >= 8; i -= 2) {
+		uint32_t part = i == 8 ? t : t % 60;
+
+		out[i] = (char)('0' + part / 10);
+		out[i + 1] = (char)('0' + part % 10);
+		t /= 60;
+	}
+	out[17] = '\0';
+	return true;
+}
+
 const char *
-stamp(const struct json_span *v, enum ts_unit unit, char out[18])
+stamp(
+    struct stamp *s, const struct json_span *v, enum ts_unit unit, char out[18])
 {
 	char decoded[TEXT_MAX];
 	const char *p = v->p, *why;
@@ -120,11 +196,17 @@ stamp(const struct json_span *v, enum ts_unit unit, char out[18])
 
 		if (v->type != JSON_STRING)
 			return "is a number: its unit is needed (--ts-unit)";
+		if (stamp_known(s, p, n, out))
+			return NULL;
 		if (!time_parse(p, n, &us))
 			return not_a_time;
 		ms = us / 1000 - (us % 1000 < 0);
-	} else if ((why = from_number(p, n, unit, &ms)) != NULL) {
-		return why;
+		if (!time_stamp(ms, out))
+			return out_of_range;
+		learn(s, p, n, out);
+		return NULL;
 	}
-	return time_stamp(ms, out) ? NULL : out_of_range;
+	if ((why = from_number(p, n, unit, &ms)) != NULL)
+		return why;
+	return stamp_ms(s, ms, out) ? NULL : out_of_range;
 }
