@@ -250,7 +250,7 @@ put_line(const char *line, size_t n)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
-static void
+__attribute__((format(printf, 2, 0))) static void
 say(const char *context, const char *fmt, va_list ap, int error)
 {
 	char raw[RAW_MAX], line[LINE_MAX_OUT];

@@ -21,11 +21,8 @@ enum {
 	TEXTS_MAX = 8,
 	TEXT_LEN = 200,
 	LINE_BYTES = 4096, /* one append under this size is whole */
-	LOOK_RECORDS = 100000,
 	HALF_SECOND = 500000000,
 };
-
-#define LOOK_BYTES (64u << 20)
 
 static struct {
 	const char *name;
@@ -164,7 +161,6 @@ stats_end(int status)
 static struct {
 	bool on, shown;
 	int64_t from_ns, last_ns;
-	uint64_t next_records, next_bytes;
 } progress;
 
 void
@@ -173,8 +169,6 @@ progress_start(bool quiet)
 	memset(&progress, 0, sizeof(progress));
 	progress.on = !quiet && isatty(STDERR_FILENO) == 1;
 	progress.from_ns = progress.last_ns = sys_mono_ns();
-	if (!progress.on)
-		progress.next_records = progress.next_bytes = UINT64_MAX;
 }
 
 /* A terminal that is stopped must not stop the run. */
@@ -191,22 +185,21 @@ static void
 progress_show(uint64_t records, uint64_t bytes, uint64_t total, int64_t ns)
 {
 	char line[160];
-	uint64_t us = (uint64_t)(ns / 1000) + 1;
+	uint64_t ms = (uint64_t)(ns / 1000000) + 1;
 	int n;
 
 	/* "\r" and "erase to the end of the line" */
 	n = snprintf(line, sizeof(line),
 	    "\r%s: %llu records, %llu rows/s, %llu MB/s", diag_tool(),
 	    (unsigned long long)records,
-	    (unsigned long long)((__extension__(unsigned __int128) records) *
-				 1000000 / us),
-	    (unsigned long long)(bytes / us));
+	    (unsigned long long)(records * 1000 / ms),
+	    (unsigned long long)(bytes / ms / 1000));
 	if (total > 0 && bytes > 0 && bytes <= total && n > 0)
 		n += snprintf(line + n, sizeof(line) - (size_t)n,
 		    ", %llu %%, %llu s left",
-		    (unsigned long long)(bytes / ((total + 99) / 100)),
-		    (unsigned long long)((total - bytes) / (bytes / us + 1) /
-					 1000000));
+		    (unsigned long long)(bytes / (total / 100 + 1)),
+		    (unsigned long long)((total - bytes) / (bytes / ms + 1) /
+					 1000));
 	if (n < 0 || (size_t)n + 4 > sizeof(line))
 		return;
 	memcpy(line + n, "\033[K", 3);
@@ -219,12 +212,8 @@ progress_update(uint64_t records, uint64_t bytes, uint64_t total)
 {
 	int64_t now;
 
-	if (records < progress.next_records && bytes < progress.next_bytes)
-		return;
 	if (!progress.on)
 		return;
-	progress.next_records = records + LOOK_RECORDS;
-	progress.next_bytes = bytes + LOOK_BYTES;
 	now = sys_mono_ns();
 	if (now - progress.last_ns < HALF_SECOND)
 		return;

@@ -24,8 +24,8 @@ void stats_text(const char *name, const char *text);
 /* Writes the end line; also from atexit is not done: call it last. */
 void stats_end(int status);
 
-/* total 0: unknown. Cheap to call often: looks at the clock every 64 MiB or
- * 100 000 records. */
+/* total 0: unknown. Cheap to call for every batch: a look at the clock on a
+ * terminal, nothing elsewhere. */
 void progress_start(bool quiet);
 void progress_update(uint64_t records, uint64_t bytes, uint64_t total);
 void progress_end(void); /* wipes the line */

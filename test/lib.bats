@@ -494,6 +494,34 @@ unit() {
 	assert_output "execve: Operation not permitted"
 }
 
+@test "sys: a stdin or stdout that does not block is waited for" {
+	seq 200000 >want
+	run bash -c 'set -o pipefail
+		(head -c 4 want; sleep 0.2; tail -c +5 want) |
+			"$1" nonblock "$1" copy | (sleep 0.2; cat) >got' - \
+		"$WEIR_B/test/unit/state"
+	assert_success
+	cmp want got
+}
+
+@test "sys: a copy that waits for its reader takes no processor time" {
+	run bash -c 'yes | head -c 8000000 | "$1" nonblock bash -c "
+		time -p \"$1\" copy" - "$1" 2>time | (sleep 1; cat >/dev/null)
+		grep -E "^(user|sys) 0\.[01]" time | wc -l' - \
+		"$WEIR_B/test/unit/state"
+	assert_output 2
+}
+
+@test "stats: progress is a line on a terminal, wiped at the end" {
+	command -v script >/dev/null || skip "no script(1) here"
+	run bash -c 'script -qec "\"$1\" progress" /dev/null </dev/null' - \
+		"$WEIR_B/test/unit/state"
+	assert_output --regexp 'state: 2000 records, [0-9]+ rows/s, [0-9]+ MB/s, 19 %, [0-9]+ s left'
+	[[ $output == *$'\r\033[K' ]]
+	run unit state progress
+	assert_output ""
+}
+
 @test "stats: a start and an end line, one append each" {
 	WEIR_STATS=$T/stats run unit state stats $'B-1 "x"\nå'
 	assert_success

@@ -156,6 +156,30 @@ stats(char **a)
 	return RC_OK;
 }
 
+/* nonblock COMMAND ...: stdin and stdout do not block */
+static int
+nonblock(char **argv)
+{
+	for (int fd = 0; fd < 2; fd++)
+		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	execvp(argv[0], argv);
+	return RC_OSERR;
+}
+
+/* progress: three looks, half a second apart */
+static int
+progress(char **a)
+{
+	(void)a;
+	progress_start(false);
+	for (uint64_t i = 1; i <= 3; i++) {
+		usleep(510000);
+		progress_update(i * 1000, i << 20, 10 << 20);
+	}
+	progress_end();
+	return RC_OK;
+}
+
 static const struct opt table[] = {
     {"since", 's', "date", "first day to keep, YYYY-MM-DD"},
     {"size", OPT_TOOL, "size", "how much"},
@@ -199,11 +223,14 @@ main(int argc, char **argv)
 	} verbs[] = {{"replace", 2, replace}, {"replace-at", 3, replace_at},
 	    {"lock", 3, lock}, {"open-state", 2, open_state},
 	    {"read", 2, read_file}, {"secret", 2, secret}, {"copy", 0, copy},
-	    {"restrict", 0, restrain}, {"stats", 1, stats}};
+	    {"restrict", 0, restrain}, {"stats", 1, stats},
+	    {"progress", 0, progress}};
 
 	diag_init(argv[0]);
 	if (argc > 1 && strcmp(argv[1], "options") == 0)
 		return options(argc - 1, argv + 1);
+	if (argc > 2 && strcmp(argv[1], "nonblock") == 0)
+		return nonblock(argv + 2);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (argc > 1 && strcmp(argv[1], verbs[i].name) == 0 &&
 		    argc - 2 == verbs[i].args)
