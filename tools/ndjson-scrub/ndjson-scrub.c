@@ -220,63 +220,96 @@ members_walked(struct job *j, struct place *pl, const struct json_span *v)
 	return true;
 }
 
-static bool
-selects(const struct place *c, const struct json_span *element)
+/*
+ * Steps over the object at p and finds its member of that name: what an
+ * element is selected by. *n counts how often it is there, since a second one
+ * could hide behind the first.
+ */
+static const char *
+selector(const char *p, const struct place *c, struct json_span *v, size_t *n)
 {
-	struct json_span key;
+	*n = 0;
+	v->type = JSON_ABSENT;
+	for (p = span_blanks(p + 1); *p != '}'; p = span_blanks(p)) {
+		struct json_span key = {p, 0, JSON_STRING, 0}, val;
+		bool escaped = false;
 
-	if (c->step == STEP_EACH)
-		return true;
-	if (element->type != JSON_OBJECT)
-		return false;
-	key = json_member(element, c->name);
-	return key.type == JSON_STRING && json_is(&key, c->value, c->value_len);
+		if (*p == ',')
+			key.p = p = span_blanks(p + 1);
+		p = span_string(p, &escaped);
+		key.len = (uint32_t)(p - key.p);
+		key.flags = escaped ? JSON_ESCAPED : 0;
+		val = json_value(span_blanks(p) + 1);
+		p = val.p + val.len;
+		if (json_is(&key, c->name, c->name_len) && (*n)++ == 0)
+			*v = val;
+	}
+	return p + 1;
 }
 
-/* An element that has the compared member twice could hide behind the first. */
-static bool
-twice(const struct place *pl, const struct json_span *element)
+/* The child for an element, NULL where there is none. Sets *end. */
+static struct place *
+chosen(struct place *pl, const char *p, const char **end, bool *twice)
 {
-	struct json_iter it;
-	struct json_span key, val;
-	const struct place *c = pl->child[0];
+	struct place *last = NULL;
+	struct json_span v = {NULL, 0, JSON_ABSENT, 0};
 	size_t n = 0;
 
-	if (c->step != STEP_SELECT || element->type != JSON_OBJECT)
-		return false;
-	json_iter_init(&it, element);
-	while (json_next_member(&it, &key, &val))
-		n += json_is(&key, c->name, c->name_len);
-	return n > 1;
+	*end = NULL;
+	for (size_t i = 0; i < pl->n; i++) {
+		struct place *c = pl->child[i];
+
+		if (c->step == STEP_EACH)
+			return c;
+		if (*p != '{')
+			continue;
+		if (last == NULL || last->name_len != c->name_len ||
+		    memcmp(last->name, c->name, c->name_len) != 0) {
+			*end = selector(p, c, &v, &n);
+			*twice |= n > 1;
+		}
+		last = c;
+		if (v.type == JSON_STRING &&
+		    json_is(&v, c->value, c->value_len))
+			return c;
+	}
+	return NULL;
 }
 
 static bool
 elements(struct job *j, struct place *pl, const struct json_span *v)
 {
-	struct json_iter it;
-	struct json_span val;
+	const char *p = v->p + 1;
 
-	json_iter_init(&it, v);
-	while (json_next_element(&it, &val)) {
-		struct place *c = NULL;
+	for (;;) {
+		struct json_span val;
+		struct place *c;
+		const char *end;
+		bool twice = false;
 
-		if (twice(pl, &val))
-			return bad(j, val.p, pl,
+		p = span_blanks(p);
+		if (*p == ',')
+			p = span_blanks(p + 1);
+		if (*p == ']')
+			return true;
+		c = chosen(pl, p, &end, &twice);
+		if (twice)
+			return bad(j, p, pl,
 			    "has an element with its key "
 			    "twice");
-		for (size_t i = 0; i < pl->n; i++)
-			if (selects(pl->child[i], &val)) {
-				c = pl->child[i];
-				break;
-			}
+		if (end == NULL)
+			val = json_value(p);
+		else
+			val = (struct json_span){
+			    p, (uint32_t)(end - p), JSON_OBJECT, 0};
 		if (c == NULL) {
 			if (!unknown(j, pl, STEP_EACH, val.p, &val))
 				return false;
 		} else if (!visit(j, c, &val, false)) {
 			return false;
 		}
+		p = val.p + val.len;
 	}
-	return true;
 }
 
 /* Members between a and the one whose value starts at `upto` (or the closing

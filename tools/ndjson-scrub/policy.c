@@ -250,7 +250,7 @@ rule_text(const char *text, struct rule *r)
 	int a = word_of(word, actions, COUNT(actions)), cut;
 
 	free(word);
-	if (a < 0 || (arg == NULL) == (a == TRUNCATE))
+	if (a < 0 || (a == TRUNCATE && arg == NULL))
 		return false;
 	r->action = (enum action)a;
 	if (a == TRUNCATE) {
