@@ -13,7 +13,7 @@
 static const char *const paths[] = {
     "a", "event_name", "b.c", "b.c.d", "event_params[key=x].value.int_value",
     "event_params[key=ga_session_id].value", "items[0].price", "items[1]",
-    "event_params[key=\"q\\\"\"].value", "\"\"", "long_member_name_one",
+    "event_params[key=\"q\\\"\"].value", "kk", "long_member_name_one",
     "long_member_name_two", "prefix_long_member", "b", "b.\"\\u00e9\"", "k",
     "event_params[name=x]", "items",
 };
@@ -89,8 +89,9 @@ compare(const char *kernel, struct json_scanner *s,
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const kernels[] = {"avx2", "sse2", "portable"};
-	static struct json_scanner *s[3];
+	static const char *const kernels[] = {"avx512", "avx2", "sse2",
+	    "portable"};
+	static struct json_scanner *s[4];
 	static struct json_paths *ps;
 	char *text;
 
@@ -101,14 +102,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (size_t i = 0; i < PATHS; i++)
 			if (json_paths_add(ps, paths[i], &why) != (int)i)
 				abort();
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < 4; i++)
 			s[i] = scanner(ps, kernels[i]);
 	}
 	text = xcalloc(1, size + 1 + 2 * JSON_PAD);
 	if (size > 0)
 		memcpy(text + JSON_PAD, data, size);
 	text[JSON_PAD + size] = '\n';
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		compare(kernels[i], s[i], ps, text + JSON_PAD, size + 1);
 	free(text);
 	return 0;

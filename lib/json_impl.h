@@ -96,7 +96,7 @@ enum {
 	SWEEP_SLACK = 128,  /* stack levels below 0, for wrong input */
 	SWEEP_LIST = 32768, /* brackets */
 	SWEEP_KEEP = 512,
-	SWEEP_HITS = 256,
+	SWEEP_COLS = 4096,
 };
 
 struct sweep {
@@ -106,13 +106,12 @@ struct sweep {
 	unsigned char utf8[64]; /* the kernel's own */
 
 	/* of the block */
-	uint64_t strings_open, strings_close, backslash, before_backslash;
 	uint64_t colons;   /* after keys of the record, not looked at yet */
 	uint64_t newlines; /* not looked at yet */
 	uint64_t bracket_mask, high_mask;
-	const char *last_open, *last_close; /* before the block */
 	const char *low_half; /* where a surrogate pair's second half must be */
-	bool bad, high, row_backslash;
+	bool bad, high, backslash, row_backslash;
+	bool key_escape; /* a backslash in a key */
 
 	/* brackets: offset from base, place of the partner */
 	int depth;
@@ -121,29 +120,29 @@ struct sweep {
 	uint32_t stack[SWEEP_SLACK + SWEEP_DEPTH + 128];
 	uint32_t pos[SWEEP_LIST + 64], match[SWEEP_LIST + 64];
 
-	unsigned hits;
-	struct {
-		const char *colon;
-		uint32_t top;
-	} hit[SWEEP_HITS];
+	unsigned cols; /* colons after keys of the row: offset from base */
+	uint32_t col[SWEEP_COLS];
 };
 
-/* The wanted top-level members, by a hash without collisions. */
+/* The wanted top-level members, found by their last two bytes (of "a": the
+ * quote and the a). */
 struct key_slot {
-	uint64_t tail; /* last eight bytes, zeros in front */
+	uint64_t tail, mask; /* last eight bytes; which of them count */
 	size_t len;
 	const char *name;
-	int top;
-	const struct key_slot *next; /* same tail and length */
+	const struct path_node *node;
+	const struct key_slot *next;
 };
 
 struct key_table {
-	uint64_t filter; /* of the last two bytes before the closing quote */
-	uint64_t factor;
-	unsigned shift;
-	struct key_slot *slot;
-	const struct path_node **node;
+	const struct key_slot *slot[256];
 };
+
+static inline unsigned
+key_hash(uint16_t last)
+{
+	return (uint16_t)(last * 0x9e37u) >> 8;
+}
 
 struct json_kernel {
 	const char *name;
@@ -153,7 +152,8 @@ struct json_kernel {
 
 extern const struct json_kernel json_kernel_portable;
 #ifdef __x86_64__
-extern const struct json_kernel json_kernel_sse2, json_kernel_avx2;
+extern const struct json_kernel json_kernel_sse2, json_kernel_avx2,
+    json_kernel_avx512;
 #endif
 
 #endif

@@ -4,6 +4,7 @@
  * KERNEL naming it and these defined before:
  *
  *	classify(p, m)   fills struct masks for the 64 bytes at p
+ *	first_bit(x)     the lowest set bit, any number for 0
  *	prefix_xor(x)    bit i of the result is the xor of bits 0..i
  *	UTF8_BLOCKS      checks UTF-8 by block: utf8_block(u8, p), utf8_bad(u8)
  *	string_end(p, f) as json_string_end, where over-reading is allowed
@@ -25,16 +26,11 @@ typedef uint64_t u64;
 #define ABOVE(bit) (~((bit) ^ ((bit)-1)))
 #define BELOW(i) ((1ull << (i)) - 1)
 
+/* The lowest set bit; anything for 0. */
 ALWAYS unsigned
 low(u64 x)
 {
-	return (unsigned)__builtin_ctzll(x);
-}
-
-ALWAYS unsigned
-high(u64 x)
-{
-	return 63u - (unsigned)__builtin_clzll(x);
+	return first_bit(x);
 }
 
 ALWAYS u64
@@ -177,7 +173,6 @@ restart(struct sweep *w, const char *line)
 	w->depth = 0;
 	w->kinds = 0;
 	w->n = w->row = 0;
-	w->strings_open = w->strings_close = w->backslash = 0;
 	for (int i = 0; i <= SWEEP_SLACK; i++)
 		w->stack[i] = SWEEP_LIST;
 	w->high = false;
@@ -196,23 +191,23 @@ brackets(
 	uint32_t n = w->n, off = (uint32_t)(w->block - w->base);
 
 	one = 0 - (u64)(depth == 1);
-	while (todo != 0) {
+	do {
 		unsigned i = low(todo);
-		u64 above = ABOVE(todo), is_open = open >> i & 1;
-		u64 kind = square >> i & 1, was = kinds & 1;
-		int down = depth;
+		u64 above = ABOVE(todo), was = kinds;
+		u64 is_open = open >> i & 1, kind = square >> i & 1;
+		int lower = depth - 1 + (int)is_open;
 
 		w->pos[n] = off + i;
 		w->match[w->stack[SWEEP_SLACK + depth]] = n;
 		w->stack[SWEEP_SLACK + depth + 1] = n;
 		n++;
-		bad |= ~is_open & (was ^ kind);
 		kinds = is_open ? kinds << 1 | kind : kinds >> 1;
-		depth += is_open ? 1 : -1;
+		bad |= (was ^ kind) & ~is_open;
+		depth = lower + (int)is_open;
+		one ^= (unsigned)lower <= 1 ? above : 0;
 		in_array ^= (0 - ((kinds ^ was) & 1)) & above;
-		one ^= (0 - (u64)((depth == 1) != (down == 1))) & above;
 		todo &= todo - 1;
-	}
+	} while (todo != 0);
 	*at_one = one;
 	*err |= bad & 1;
 	w->n = n;
@@ -292,16 +287,8 @@ load(struct sweep *w)
 	err |= (u64)(depth + __builtin_popcountll(open) > SWEEP_DEPTH);
 	err |= (u64)(w->n > SWEEP_LIST - 64);
 
-	if (w->strings_open != 0)
-		w->last_open = w->block - 64 + high(w->strings_open);
-	if (w->strings_close != 0)
-		w->last_close = w->block - 64 + high(w->strings_close);
-	if ((w->strings_open | w->strings_close) != 0)
-		w->before_backslash = 0;
-	w->before_backslash |= w->backslash;
-	w->strings_open = opening;
-	w->strings_close = closing;
-	w->backslash = m.backslash;
+	w->backslash = m.backslash != 0;
+	w->key_escape = (m.backslash & region) != 0;
 	w->colons = colon & one;
 	w->newlines = nl;
 	w->bracket_mask = open | close;
@@ -311,81 +298,52 @@ load(struct sweep *w)
 	w->bad = err != 0;
 }
 
-/* The key that ends before the colon at bit i of the block: the wanted top
- * member, or -1, or -2 where it is spelled with an escape. */
-ALWAYS int
-wanted(const struct sweep *w, const struct key_table *t, unsigned i)
+/* The wanted top member whose key ends before the colon at p, or NULL. No key
+ * of the row has a backslash in it. */
+ALWAYS const struct path_node *
+wanted(const struct key_table *t, const char *p)
 {
-	u64 e = w->strings_close & BELOW(i), s = 0;
-	const char *close = w->last_close, *open = w->last_open;
-	bool escape = (w->before_backslash | w->backslash) != 0;
-	u64 tail;
-	size_t len;
 	const struct key_slot *slot;
 	uint16_t last;
+	u64 tail;
 
-	memcpy(&last, w->block + (int)i - 3, 2);
-	if ((t->filter >> (uint16_t)(last * 0x9e37u) / 1024 & 1) == 0 &&
-	    !escape && w->block[(int)i - 1] == '"')
-		return -1;
-
-	if (e != 0) {
-		unsigned c = high(e);
-
-		close = w->block + c;
-		s = w->strings_open & BELOW(c);
-		if (s != 0) {
-			open = w->block + high(s);
-			escape =
-			    (w->backslash & BELOW(c) & ~BELOW(high(s))) != 0;
-		}
-	}
-	len = (size_t)(close - open) - 1;
-	memcpy(&tail, close - 8, 8);
-	tail &= len >= 8 ? ~0ull : len == 0 ? 0 : ~0ull << (64 - 8 * len);
-	slot = &t->slot[((tail ^ len) * t->factor) >> t->shift];
-	if (slot->tail == tail && slot->len == len)
-		for (; slot != NULL; slot = slot->next)
-			if (len <= 8 ||
-			    memcmp(open + 1, slot->name, len - 8) == 0)
-				return slot->top;
-	if (UNLIKELY(escape) && memchr(open + 1, '\\', len) != NULL)
-		return -2;
-	return -1;
+	if (UNLIKELY(p[-1] != '"'))
+		while (p[-1] != '"')
+			p--;
+	memcpy(&last, p - 3, 2);
+	slot = t->slot[key_hash(last)];
+	if (slot == NULL)
+		return NULL;
+	memcpy(&tail, p - 9, 8);
+	do {
+		if (((tail ^ slot->tail) & slot->mask) == 0 &&
+		    p[-2 - (ptrdiff_t)slot->len] == '"' &&
+		    (slot->len <= 8 || memcmp(p - 1 - slot->len, slot->name,
+					   slot->len - 8) == 0))
+			return slot->node;
+	} while ((slot = slot->next) != NULL);
+	return NULL;
 }
 
 ALWAYS struct json_span
 span_at(const char *p)
 {
-	static const uint8_t types[256] = {['"'] = JSON_STRING,
-	    ['{'] = JSON_OBJECT,
-	    ['['] = JSON_ARRAY,
-	    ['t'] = JSON_TRUE,
-	    ['f'] = JSON_FALSE,
-	    ['n'] = JSON_NULL};
-	struct json_span v = {p, 0, 0, 0};
-	const char *end = p;
+	struct json_span v = {p, 0, JSON_STRING, 0};
+	const char *end;
 
-	v.type = types[(unsigned char)*p];
-	switch (v.type) {
-	case JSON_STRING:
+	if (*p == '"') {
 		end = string_end(p, &v.flags);
-		break;
-	case JSON_OBJECT:
-	case JSON_ARRAY:
+	} else if (*p == '{' || *p == '[') {
+		v.type = *p == '{' ? JSON_OBJECT : JSON_ARRAY;
 		return v; /* the length comes from the list */
-	case JSON_TRUE:
-	case JSON_NULL:
-		end = p + 4;
-		break;
-	case JSON_FALSE:
-		end = p + 5;
-		break;
-	default:
-		v.type = JSON_NUMBER;
-		while ((unsigned char)*end > ' ' && *end != ',' &&
-		       *end != ']' && *end != '}')
+	} else {
+		for (end = p; (unsigned char)*end > ' ' && *end != ',' &&
+			      *end != ']' && *end != '}';)
 			end++;
+		v.type = *p == 't'   ? JSON_TRUE
+			 : *p == 'f' ? JSON_FALSE
+			 : *p == 'n' ? JSON_NULL
+				     : JSON_NUMBER;
 	}
 	v.len = (uint32_t)(end - p);
 	return v;
@@ -568,7 +526,7 @@ forget(struct sweep *w)
 	w->row = 0;
 }
 
-/* The values of the keys that were found in the row, whose brackets end
+/* The values of the wanted keys of the row, whose brackets end
  * before `to`. */
 ALWAYS void
 finish(const struct sweep *w, const struct key_table *t, uint32_t to,
@@ -577,10 +535,12 @@ finish(const struct sweep *w, const struct key_table *t, uint32_t to,
 	uint32_t from = w->row;
 	struct seen seen = {{0}};
 
-	for (unsigned k = 0; k < w->hits; k++) {
-		const char *p = w->hit[k].colon + 1;
-		const struct path_node *n = t->node[w->hit[k].top];
+	for (unsigned k = 0; k < w->cols; k++) {
+		const char *p = w->base + w->col[k];
+		const struct path_node *n = wanted(t, p++);
 
+		if (n == NULL)
+			continue;
 		if ((unsigned char)*p <= ' ')
 			p = json_blanks(p);
 		if (UNLIKELY(json_seen(&seen, n)))
@@ -588,6 +548,21 @@ finish(const struct sweep *w, const struct key_table *t, uint32_t to,
 		else
 			take(w, n, p, &from, to, vals);
 	}
+}
+
+/* Notes where the colons are: two at once, since there seldom are more. */
+ALWAYS void
+columns(struct sweep *w, u64 colons)
+{
+	uint32_t off = (uint32_t)(w->block - w->base), *to = w->col + w->cols;
+	unsigned n = (unsigned)__builtin_popcountll(colons);
+
+	w->cols += n;
+	for (int i = 0; i < 2; i++, colons &= colons - 1)
+		*to++ = off + low(colons);
+	if (n > 2)
+		for (; colons != 0; colons &= colons - 1)
+			*to++ = off + low(colons);
 }
 
 /* Is the row, whose brackets end before `to`, one object and blanks? */
@@ -612,6 +587,8 @@ static bool
 sweep_row(struct sweep *w, const struct key_table *t, const char *line,
     const char **next, struct json_span *vals)
 {
+	bool escape;
+
 	if (UNLIKELY(w->next != line)) {
 		restart(w, line);
 		load(w);
@@ -619,8 +596,9 @@ sweep_row(struct sweep *w, const struct key_table *t, const char *line,
 		forget(w);
 	}
 	w->next = NULL;
-	w->hits = 0;
-	w->row_backslash = w->backslash != 0;
+	w->cols = 0;
+	w->row_backslash = w->backslash;
+	escape = w->key_escape;
 	for (;;) {
 		u64 nl = w->newlines, mine = w->colons;
 
@@ -628,25 +606,15 @@ sweep_row(struct sweep *w, const struct key_table *t, const char *line,
 			return false;
 		if (nl != 0)
 			mine &= BELOW(low(nl));
-		for (; mine != 0; mine &= mine - 1) {
-			unsigned i = low(mine);
-			int top = wanted(w, t, i);
-
-			if (top < 0) {
-				if (UNLIKELY(top == -2))
-					return false;
-				continue;
-			}
-			if (UNLIKELY(w->hits == SWEEP_HITS))
-				return false;
-			w->hit[w->hits].colon = w->block + i;
-			w->hit[w->hits++].top = (uint32_t)top;
-		}
+		if (UNLIKELY(w->cols > SWEEP_COLS - 64))
+			return false;
+		columns(w, mine);
 		if (nl != 0)
 			break;
 		w->block += 64;
 		load(w);
-		w->row_backslash |= w->backslash != 0;
+		w->row_backslash |= w->backslash;
+		escape |= w->key_escape;
 	}
 
 	unsigned i = low(w->newlines);
@@ -654,7 +622,7 @@ sweep_row(struct sweep *w, const struct key_table *t, const char *line,
 	    w->n - (uint32_t)__builtin_popcountll(w->bracket_mask & ~BELOW(i));
 
 	*next = w->block + i + 1;
-	if (UNLIKELY(!one_object(w, to, *next - 1)))
+	if (UNLIKELY(escape || !one_object(w, to, *next - 1)))
 		return false;
 #ifndef UTF8_BLOCKS
 	if (UNLIKELY(w->high)) {

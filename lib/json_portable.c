@@ -6,6 +6,7 @@
 #define KERNEL json_kernel_portable
 #define KERNEL_NAME "portable"
 #define string_end json_string_end
+#define first_bit(x) ((x) == 0 ? 0u : (unsigned)__builtin_ctzll(x))
 
 #define EACH(byte) (0x0101010101010101ull * (uint64_t)(byte))
 

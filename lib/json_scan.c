@@ -13,7 +13,7 @@ struct json_scanner {
 	const struct json_paths *paths;
 	const struct json_kernel *kernel;
 	struct key_table keys;
-	struct key_slot *keep; /* what the table's slots point to */
+	struct key_slot *slots; /* what the table points to */
 	struct sweep *sweep;
 };
 
@@ -23,7 +23,11 @@ choose(void)
 	const char *want = getenv("WEIR_SIMD");
 
 #ifdef __x86_64__
-	if (want == NULL || strcmp(want, "avx2") == 0)
+	if (want == NULL || strcmp(want, "avx512") == 0)
+		return sys_has_avx512() ? &json_kernel_avx512
+		       : sys_has_avx2() ? &json_kernel_avx2
+					: &json_kernel_sse2;
+	if (strcmp(want, "avx2") == 0)
 		return sys_has_avx2() ? &json_kernel_avx2 : &json_kernel_sse2;
 	if (strcmp(want, "sse2") == 0)
 		return &json_kernel_sse2;
@@ -34,91 +38,49 @@ choose(void)
 }
 
 static void
-slot_for(const struct path_node *n, int top, struct key_slot *s)
+prepare(struct key_slot *s, const struct path_node *n)
 {
 	size_t len = n->name_len < 8 ? n->name_len : 8;
 	char tail[8] = {0};
 
 	memcpy(tail + 8 - len, n->name + n->name_len - len, len);
 	memcpy(&s->tail, tail, 8);
+	memset(tail, 0, 8 - len);
+	memset(tail + 8 - len, 0xff, len);
+	memcpy(&s->mask, tail, 8);
 	s->len = n->name_len;
 	s->name = n->name;
-	s->top = top;
+	s->node = n;
 }
 
-/* Puts all keys into a table of 2^bits slots; false where two collide. Names
- * of one tail and one length hang on one slot. */
-static bool
-place(struct key_table *t, struct key_slot *keys, size_t n)
+/* The two bytes before a key's closing quote. */
+static uint16_t
+last_two(const struct path_node *n)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct key_slot *s =
-		    &t->slot[((keys[i].tail ^ keys[i].len) * t->factor) >>
-			     t->shift];
+	char two[2] = {'"', n->name[n->name_len - 1]};
+	uint16_t last;
 
-		keys[i].next = NULL;
-		if (s->len == SIZE_MAX) {
-			*s = keys[i];
-		} else if (s->len == keys[i].len && s->tail == keys[i].tail) {
-			keys[i].next = s->next;
-			s->next = &keys[i];
-		} else {
+	if (n->name_len > 1)
+		two[0] = n->name[n->name_len - 2];
+	memcpy(&last, two, 2);
+	return last;
+}
+
+/* False where a key cannot be found by its end: the empty one. */
+static bool
+build(struct key_table *t, struct key_slot *slots, const struct path_node *n)
+{
+	for (; n != NULL; n = n->next, slots++) {
+		unsigned h;
+
+		if (n->name_len == 0)
 			return false;
-		}
+		h = key_hash(last_two(n));
+		prepare(slots, n);
+		slots->next = t->slot[h];
+		t->slot[h] = slots;
 	}
 	return true;
-}
-
-static void
-empty(struct key_table *t, unsigned bits)
-{
-	t->shift = 64 - bits;
-	t->slot = xreallocarray(t->slot, (size_t)1 << bits, sizeof(*t->slot));
-	for (size_t i = 0; i < (size_t)1 << bits; i++)
-		t->slot[i] = (struct key_slot){0, SIZE_MAX, NULL, -1, NULL};
-}
-
-/* Looks for a factor without collisions; a larger table makes one likely. The
- * keys stay with the table. */
-static bool
-build(struct key_table *t, struct key_slot *keys, size_t n)
-{
-	uint64_t factor = 0x9e3779b97f4a7c15ull;
-
-	for (unsigned bits = 4; bits <= 14; bits++) {
-		if ((size_t)1 << bits < n)
-			continue;
-		for (int tries = 0; tries < 64; tries++) {
-			factor = factor * 6364136223846793005ull +
-				 1442695040888963407ull;
-			t->factor = factor | 1;
-			empty(t, bits);
-			if (place(t, keys, n))
-				return true;
-		}
-	}
-	return false;
-}
-
-/* A bit for each wanted key's last two bytes (of "a": the quote and the a). */
-static uint64_t
-filter_of(const struct key_slot *keys, size_t n)
-{
-	uint64_t filter = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		char two[2] = {'"', 0};
-		uint16_t last;
-
-		if (keys[i].len == 0)
-			return UINT64_MAX;
-		if (keys[i].len > 1)
-			two[0] = keys[i].name[keys[i].len - 2];
-		two[1] = keys[i].name[keys[i].len - 1];
-		memcpy(&last, two, 2);
-		filter |= 1ull << (uint16_t)(last * 0x9e37u) / 1024;
-	}
-	return filter;
 }
 
 struct json_scanner *
@@ -126,24 +88,15 @@ json_scanner_new(const struct json_paths *ps)
 {
 	struct json_scanner *s = xcalloc(1, sizeof(*s));
 	const struct path_node *c;
-	struct key_slot *keys;
-	size_t n = 0;
+	size_t n = 1;
 
 	s->paths = ps;
 	s->kernel = choose();
 	for (c = ps->root.child; c != NULL; c = c->next)
 		n++;
-	keys = xcalloc(n + 1, sizeof(*keys));
-	s->keys.node = xcalloc(n + 1, sizeof(*s->keys.node));
-	n = 0;
-	for (c = ps->root.child; c != NULL; c = c->next, n++) {
-		slot_for(c, (int)n, &keys[n]);
-		s->keys.node[n] = c;
-	}
-	s->keys.filter = filter_of(keys, n);
-	if (build(&s->keys, keys, n))
+	s->slots = xcalloc(n, sizeof(*s->slots));
+	if (build(&s->keys, s->slots, ps->root.child))
 		s->sweep = xcalloc(1, sizeof(*s->sweep));
-	s->keep = keys;
 	return s;
 }
 
@@ -152,9 +105,7 @@ json_scanner_free(struct json_scanner *s)
 {
 	if (s == NULL)
 		return;
-	free(s->keep);
-	free(s->keys.slot);
-	free(s->keys.node);
+	free(s->slots);
 	free(s->sweep);
 	free(s);
 }

@@ -8,6 +8,7 @@
 #define KERNEL json_kernel_sse2
 #define KERNEL_NAME "sse2"
 #define string_end json_string_end
+#define first_bit(x) ((x) == 0 ? 0u : (unsigned)__builtin_ctzll(x))
 
 static inline uint64_t
 mask4(const __m128i x[4])

@@ -234,6 +234,17 @@ sys_has_avx2(void)
 }
 
 bool
+sys_has_avx512(void)
+{
+#ifdef __x86_64__
+	return sys_has_avx2() && __builtin_cpu_supports("avx512f") &&
+	    __builtin_cpu_supports("avx512bw");
+#else
+	return false;
+#endif
+}
+
+bool
 sys_has_sha(void)
 {
 	return cpu_bit(1, 2, 19) && cpu_bit(1, 2, 9) && cpu_bit(7, 1, 29);

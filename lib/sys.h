@@ -32,6 +32,7 @@ void sys_pages_free(void *p, size_t size);
 void sys_random(void *p, size_t n); /* getrandom; dies 71 */
 
 bool sys_has_avx2(void);   /* with BMI1, BMI2, PCLMUL, LZCNT */
+bool sys_has_avx512(void); /* the F and BW parts, and all of AVX2 */
 bool sys_has_sha(void);    /* SHA-NI with SSE4.1 */
 
 /* CLOCK_MONOTONIC and CLOCK_REALTIME in nanoseconds. */
