@@ -538,12 +538,15 @@ static int
 open_handle(struct db *d, const char *real, int flags)
 {
 	int how = SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE |
+		  SQLITE_OPEN_NOMUTEX |
 		  ((flags & DB_WRITE) != 0 ? SQLITE_OPEN_READWRITE
 					   : SQLITE_OPEN_READONLY);
 	char *uri, *wal;
 	bool still;
 
 	if (sqlite3_open_v2(real, &d->h, how, NULL) == SQLITE_OK &&
+	    /* whoever closes last, or recovers the journal, locks it */
+	    sqlite3_busy_handler(d->h, wait_for_lock, d) == SQLITE_OK &&
 	    sqlite3_exec(d->h, "SELECT 1 FROM sqlite_schema", NULL, NULL,
 		NULL) != SQLITE_CANTOPEN)
 		return sqlite3_errcode(d->h);

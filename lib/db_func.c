@@ -87,8 +87,9 @@ compute(sqlite3_context *c, int n, sqlite3_value **v)
 	}
 }
 
+/* SQLite gives memory for 8-byte alignment, a decimal needs 16. */
 struct sum {
-	struct dec total;
+	unsigned char total[sizeof(struct dec)];
 	bool any, failed;
 };
 
@@ -96,7 +97,7 @@ static void
 sum_step(sqlite3_context *c, int n, sqlite3_value **v)
 {
 	struct sum *s = sqlite3_aggregate_context(c, sizeof *s);
-	struct dec d;
+	struct dec d, total;
 
 	(void)n;
 	if (s == NULL) {
@@ -105,8 +106,10 @@ sum_step(sqlite3_context *c, int n, sqlite3_value **v)
 	}
 	if (s->failed || sqlite3_value_type(v[0]) == SQLITE_NULL)
 		return;
-	if (!number(c, v[0], &d) || !dec_add(&s->total, &d))
+	memcpy(&total, s->total, sizeof total);
+	if (!number(c, v[0], &d) || !dec_add(&total, &d))
 		s->failed = true;
+	memcpy(s->total, &total, sizeof total);
 	s->any = true;
 }
 
@@ -115,8 +118,12 @@ sum_final(sqlite3_context *c)
 {
 	struct sum *s = sqlite3_aggregate_context(c, 0);
 
-	if (s != NULL && s->any)
-		result(c, !s->failed, &s->total);
+	struct dec total;
+
+	if (s == NULL || !s->any)
+		return;
+	memcpy(&total, s->total, sizeof total);
+	result(c, !s->failed, &total);
 }
 
 /* Numbers of any length: their shortest forms are compared. */
