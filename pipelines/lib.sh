@@ -366,7 +366,7 @@ settle() { # BATCH OUTCOME
 	local batch=$1 generation findings text rc=0 more=()
 	generation=$(sql "select max(generation) as v from batches
 	    where table_name = 'fact_kpi_daily' and batch_id = '$batch'
-	    and state = 'staged'")
+	    and state = 'staged'") || return
 	if [[ ! $generation =~ ^[0-9]+$ ]]; then
 		# the loader found the visible generation equal
 		receipt "$batch" unchanged

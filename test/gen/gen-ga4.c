@@ -290,6 +290,8 @@ put_params(struct jsonw *w, struct visit *v, const char *name, uint64_t money)
 		else
 			param_int(&list, "session_engaged", 1);
 	} else {
+		if (strcmp(name, "user_engagement") == 0)
+			param_int(&list, "session_engaged", 1);
 		param_str(&list, "firebase_screen_class", "MainView");
 		param_int(&list, "firebase_screen_id",
 		    (int64_t)(v->user_hash | 1u << 30));
