@@ -129,13 +129,21 @@ command_end(struct command *c, int sig)
 		;
 }
 
+/* Our own classes keep their number; below 64 they mean something else with
+ * each command. */
+static bool
+is_ours(int code)
+{
+	return code >= 64 && strcmp(rc_class(code), "unknown") != 0;
+}
+
 int
 command_failed(const struct command *c, int code)
 {
 	if (code > 128)
 		warn_msg(c->name, "ended by signal %d (%s)", code - 128,
 		    strsignal(code - 128));
-	else if (code >= 64)
+	else if (is_ours(code))
 		warn_msg(c->name, "exited %d (%s)", code, rc_class(code));
 	else
 		warn_msg(c->name, "exited %d", code);
@@ -143,9 +151,5 @@ command_failed(const struct command *c, int code)
 		return RC_CONFIG;
 	if (code > 128)
 		return code;
-	/* our own classes keep their number; below 64 they mean something
-	 * else with each command */
-	return code >= 64 && strcmp(rc_class(code), "unknown") != 0
-		   ? code
-		   : RC_CONTRACT;
+	return is_ours(code) ? code : RC_CONTRACT;
 }
