@@ -220,6 +220,31 @@ deliver(struct expr *e, const struct val *got, struct expr_value *v)
 	}
 }
 
+/* A path alone, found, and no work to do on it. */
+static bool
+plain_path(const struct expr *e, const struct record *rec, struct expr_value *v)
+{
+	static const enum expr_type types[] = {
+	    [JSON_NULL] = EXPR_NULL,
+	    [JSON_FALSE] = EXPR_FALSE,
+	    [JSON_TRUE] = EXPR_TRUE,
+	    [JSON_NUMBER] = EXPR_NUMBER,
+	    [JSON_STRING] = EXPR_STRING,
+	    [JSON_ARRAY] = EXPR_JSON,
+	    [JSON_OBJECT] = EXPR_JSON,
+	};
+	const struct ex_path *path = e->root->path;
+	const struct json_span *s = &rec->val[path->idx[path->n - 1]];
+	size_t quote = s->type == JSON_STRING;
+
+	if (s->type == JSON_ABSENT || s->flags != 0)
+		return false;
+	v->type = types[s->type];
+	v->p = s->p + quote;
+	v->len = s->len - 2 * quote;
+	return true;
+}
+
 void
 expr_eval(struct expr *e, const struct record *rec, struct expr_value *v)
 {
@@ -227,6 +252,11 @@ expr_eval(struct expr *e, const struct record *rec, struct expr_value *v)
 
 	if (e->root == NULL || expr_force_jq) {
 		by_libjq(e, rec, v);
+		return;
+	}
+	if (e->root->kind == EX_PATH && e->root->path->n > 0 &&
+	    plain_path(e, rec, v)) {
+		expr_count_native++;
 		return;
 	}
 	e->ev.rec = rec;

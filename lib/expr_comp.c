@@ -609,6 +609,24 @@ alternative(struct comp *c, const struct jq_node *n, const struct loc *at)
 }
 
 static struct ex *
+binary(struct comp *c, const struct jq_node *n, const struct loc *at)
+{
+	struct ex *x = with_kids(c, EX_BIN, n, at), *a;
+
+	if (x == NULL || (x->op != OP_EQ && x->op != OP_NE))
+		return x;
+	if (x->kids[0]->kind == EX_CONST) {
+		a = x->kids[0];
+		x->kids[0] = x->kids[1];
+		x->kids[1] = a;
+	}
+	x->quick = x->kids[0]->kind == EX_PATH && x->kids[0]->path->n > 0 &&
+		   x->kids[1]->kind == EX_CONST &&
+		   x->kids[1]->lit.type == JSON_STRING;
+	return x;
+}
+
+static struct ex *
 only_single(struct ex *x)
 {
 	return x == NULL || !x->single ? NULL : x;
@@ -656,7 +674,7 @@ one(struct comp *c, const struct jq_node *n, const struct loc *at)
 		return x;
 	case JQ_BIN:
 		x = constant(c, n);
-		return x != NULL ? x : with_kids(c, EX_BIN, n, at);
+		return x != NULL ? x : binary(c, n, at);
 	case JQ_NEG:
 		x = constant(c, n);
 		return x != NULL ? x : only_single(with_kids(c, EX_NEG, n, at));

@@ -328,6 +328,22 @@ interpolated(
 	return EV_OK;
 }
 
+/* The commonest comparison: a path with a text. False: do it properly. */
+static bool
+quickly(const struct eval *ev, const struct ex *x, struct val *out)
+{
+	const struct ex *text = x->kids[1];
+	const struct ex_path *path = x->kids[0]->path;
+	const struct json_span *s = &ev->rec->val[path->idx[path->n - 1]];
+
+	if (s->type != JSON_STRING || s->flags != 0)
+		return false;
+	*out = val_bool(
+	    (s->len == text->n + 2 &&
+		memcmp(s->p + 1, text->s, text->n) == 0) == (x->op == OP_EQ));
+	return true;
+}
+
 static enum ev_result
 binary(
     struct eval *ev, const struct ex *x, const struct val *in, struct val *out)
@@ -335,6 +351,8 @@ binary(
 	struct val a, b;
 	enum ev_result r;
 
+	if (x->quick && quickly(ev, x, out))
+		return EV_OK;
 	/* libjq evaluates the right side first */
 	if ((r = only(ev, x->kids[1], in, &b)) != EV_OK ||
 	    (r = only(ev, x->kids[0], in, &a)) != EV_OK)

@@ -77,6 +77,7 @@ struct ex {
 	bool single; /* at most one output */
 	bool total;  /* and at least one, or an error */
 	bool has_from, has_to;
+	bool quick; /* EX_BIN: path ==, != text */
 	int32_t from, to;
 	unsigned mask;
 	size_t count;
