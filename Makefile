@@ -34,6 +34,7 @@ ifeq ($(MACHINE),x86_64)
 CFLAGS_json_avx2 = -O3 -mavx2 -mbmi -mbmi2 -mlzcnt -mpclmul
 CFLAGS_json_sse2 = -O3
 endif
+CFLAGS_json_avx512 = -O3
 CFLAGS_json_portable = -O3
 
 LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard lib/*.c)))
@@ -55,7 +56,8 @@ $(B)/%.o: %.c Makefile
 	$(CC) -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' -Ilib $(CPPFLAGS) \
 	    $(ALL_CFLAGS) $(CFLAGS_$(notdir $*)) -MMD -MP -c -o $@ $<
 
-LINK = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^
+LINK = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter-out %.a,$^) \
+    $(filter %.a,$^)
 
 define tool_rule
 $(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$(sort $$(wildcard tools/$(1)/*.c))) \
@@ -73,6 +75,7 @@ $(B)/schema.inc: $(sort $(wildcard pipelines/sql/sqlite/*.sql))
 	sed 's/[\\"]/\\&/g; s/.*/"&\\n",/' $^ > $@.new
 	mv $@.new $@
 
+$(B)/test/unit/json_diff: $(B)/fuzz/json.o
 $(UNIT): $(B)/test/unit/%: $(B)/test/unit/%.o $(B)/libweir.a
 	$(LINK) $(LIBS)
 
@@ -143,14 +146,13 @@ bench: all $(BENCH) $(GEN)
 
 # Pipelines -------------------------------------------------------------------
 
-# What a run may be told on make's command line, passed on as environment.
-PASS = DATE GA4_DIR START END APP SOURCE DRY_RUN CANARY REASON WEIR_HOME JOBS \
-    KPIS APPS FORCE
-RUN = env PATH="$(CURDIR)/$(B)/bin:$$PATH" $(foreach v,$(PASS),$(if \
-    $(filter command environment,$(firstword $(origin $(v)))),$(v)='$($(v))'))
+# What is said on make's command line (DATE= GA4_DIR= START= END= APP= SOURCE=
+# WINDOW= DRY_RUN= FORCE= ACCEPT= REASON= DB= WEIR_HOME= ...) is in the
+# environment of the scripts: make exports it.
+RUN = env PATH="$(abspath $(B))/bin:$$PATH" WEIR_B='$(B)'
 
 demo: all $(GEN)
-	@$(RUN) WEIR_B='$(B)' pipelines/demo
+	@$(RUN) pipelines/demo
 daily backfill rebuild setup status: all
 	@$(RUN) pipelines/$@
 

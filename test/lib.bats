@@ -535,24 +535,3 @@ unit() {
 	assert_success
 	[ ! -e elsewhere ]
 }
-
-# --- the build --------------------------------------------------------------
-
-@test "a tool links only what it uses" {
-	[ -x "$WEIR_BIN/ndjson-dedup" ] || skip "not built"
-	run bash -c 'objdump -p "$1" | grep NEEDED' - "$WEIR_BIN/ndjson-dedup"
-	refute_output --partial libcurl
-	refute_output --partial libjq
-	refute_output --partial sqlite
-}
-
-@test "two builds are equal" {
-	[[ -z ${SAN:-} ]] || skip "not under a sanitizer"
-	local d
-	for d in one two; do
-		make -s -C "$ROOT" B="$T/$d" "$T/$d/lib/dec.o" "$T/$d/lib/opt.o" \
-			"$T/$d/lib/buf.o"
-		(cd $d/lib && ar rcD ../a.a ./*.o)
-	done
-	cmp one/a.a two/a.a
-}
