@@ -118,7 +118,7 @@ struct eval {
 	const struct record *rec;
 	struct val root;
 	const char *why;
-	bool fatal;  /* an error of the record: no ? hides it */
+	bool fatal; /* an error of the record: no ? hides it */
 	struct scratch_block *blocks, *at;
 	size_t used;
 	unsigned depth;
@@ -170,8 +170,5 @@ enum ev_result val_split(
 
 /* The function of a name and number of arguments; NULL: not ours. */
 ex_fn ex_function(const char *name, size_t len, size_t args);
-
-/* Exact order of two JSON numbers of any length. */
-int num_cmp(const char *a, size_t an, const char *b, size_t bn);
 
 #endif

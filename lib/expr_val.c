@@ -3,6 +3,7 @@
 
 #include "dec.h"
 #include "expr_impl.h"
+#include "num.h"
 
 struct val
 val_span(const struct json_span *s)

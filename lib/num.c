@@ -1,5 +1,7 @@
 /* Numbers of any length in their exact order. */
-#include "expr_impl.h"
+#include <stdint.h>
+
+#include "num.h"
 
 /* value = 0.d1d2d3… * 10^exp; the digits are read by a cursor. */
 struct number {
@@ -110,4 +112,21 @@ num_cmp(const char *a, size_t an, const char *b, size_t bn)
 	if (x.sign == 0)
 		return 0;
 	return x.sign * magnitude(x, y);
+}
+
+bool
+num_whole(const char *p, size_t n)
+{
+	struct number x;
+	int64_t digits = 0, zeros = 0;
+	int d;
+
+	x = take(p, n);
+	if (x.sign == 0)
+		return true;
+	while ((d = digit(&x)) >= 0) {
+		digits++;
+		zeros = d == 0 ? zeros + 1 : 0;
+	}
+	return digits - zeros <= x.exp;
 }
