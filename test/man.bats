@@ -23,8 +23,8 @@ page_options() {
 }
 
 help_options() {
-	"$1" --help | sed -nE -e 's/^  (-.), --.*/\1/p' \
-		-e 's/^  (-., |    )(--[a-z0-9-]+).*/\2/p' | sort -u
+	"$1" --help | sed -nE 's/^  ((-.), |    )(--[a-z0-9-]+).*/\2 \3/p' |
+		tr ' ' '\n' | grep . | sort -u
 }
 
 without_common() {
@@ -65,7 +65,7 @@ without_common() {
 # In a literal block of EXAMPLES a line "$ ..." is a command ("> ..." goes on
 # with it), what follows is its output.
 run_examples() {
-	local page=$1 dir=$2 line section='' literal='' cmd='' want='' n=0 bad=0
+	local page=$1 dir=$2 line section='' doc='' literal='' cmd='' want='' n=0 bad=0
 	mkdir -p "$dir" && cd "$dir" || return
 	ln -s "$ROOT/conf" conf
 	finish() {
@@ -94,9 +94,15 @@ run_examples() {
 			line=${line//'\(ha'/^} line=${line//'\(ti'/'~'}
 			line=${line//'\(ga'/\`}
 			line=${line//'\e'/'\'}
+			if [[ -n $doc ]]; then
+				cmd+=$'\n'$line
+				[[ $line != "$doc" ]] || doc=''
+				continue
+			fi
 			if [[ $line == '$ '* ]]; then
 				finish
 				cmd=${line:2}
+				[[ ! $line =~ \<\<\'?([A-Z]+) ]] || doc=${BASH_REMATCH[1]}
 			elif [[ $line == '> '* && -n $cmd && -z $want ]]; then
 				cmd+=$'\n'${line:2}
 			elif [[ -n $cmd && -z $want && $cmd == *\\ ]]; then
