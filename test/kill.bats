@@ -18,6 +18,7 @@ setup_file() {
 	export WEIR_NOW=2026-11-20T09:00:00Z
 	"$GEN" --dir ga4 --start 2026-11-18 --end 2026-11-18 --sessions 12 \
 		--as-of 2026-11-19 --property "$F1,$F2"
+	touch -d 2026-11-19T06:00:00Z ga4/*/*
 	WEIR_HOME=$KT/base "$PIPES/daily" --ga4-dir ga4/analytics_$F1 \
 		--date 2026-11-18 >/dev/null
 	sed -i '5d' ga4/analytics_$F1/events_20261118.ndjson
