@@ -60,60 +60,55 @@ without_common() {
 	done
 }
 
-# Runs the examples of a page in an empty directory; differences to stdout.
+# Prints the literal blocks of a page's EXAMPLES as they are read.
+examples() {
+	sed -n '/^\.Sh EXAMPLES/,/^\.Sh [^E]/p' "$1" |
+		sed -n '/^\.Bd.*-literal/,/^\.Ed/p' |
+		sed -e '/^\.[BE]d/s/.*/.Ed/' -e '/^\.[^E]/d' \
+			-e "s/\\\\(aq/'/g; s/\\\\(dq/\"/g; s/\\\\(ha/^/g" \
+			-e 's/\\(ti/~/g; s/\\(ga/`/g; s/\\-/-/g; s/\\&//g' \
+			-e 's/\\e/\\/g'
+}
+
+# Runs the examples of a page, all in one shell and one empty directory; what
+# differs goes to stdout.
 #
 # In a literal block of EXAMPLES a line "$ ..." is a command ("> ..." goes on
-# with it), what follows is its output.
+# with it, and here-documents do), what follows is its output.
 run_examples() {
-	local page=$1 dir=$2 line section='' doc='' literal='' cmd='' want='' n=0 bad=0
+	local page=$1 dir=$2 line doc='' cmd='' n=0 i bad=0 cmds=()
 	mkdir -p "$dir" && cd "$dir" || return
 	ln -s "$ROOT/conf" conf
-	finish() {
-		[[ -n $cmd ]] || return 0
-		n=$((n + 1))
-		printf '%s' "$want" >"../want"
-		timeout 60 bash -c "$cmd" >../got 2>../err </dev/null || true
-		if ! diff ../want ../got; then
-			printf '^ %s: $ %s\n' "${page##*/}" "$cmd"
-			head -5 ../err
-			bad=1
-		fi
-		cmd='' want=''
-	}
 	while IFS= read -r line; do
-		case $line in
-		'.Sh EXAMPLES') section=yes ;;
-		.Sh*) section='' ;;
-		.Bd*-literal*) literal=$section ;;
-		.Ed) finish && literal='' ;;
-		.*) ;;
-		*)
-			[[ -n $literal ]] || continue
-			line=${line//'\(aq'/\'} line=${line//'\(dq'/'"'}
-			line=${line//'\-'/-} line=${line//'\&'/}
-			line=${line//'\(ha'/^} line=${line//'\(ti'/'~'}
-			line=${line//'\(ga'/\`}
-			line=${line//'\e'/'\'}
-			if [[ -n $doc ]]; then
-				cmd+=$'\n'$line
-				[[ $line != "$doc" ]] || doc=''
-				continue
-			fi
-			if [[ $line == '$ '* ]]; then
-				finish
-				cmd=${line:2}
-				[[ ! $line =~ \<\<\'?([A-Z]+) ]] || doc=${BASH_REMATCH[1]}
-			elif [[ $line == '> '* && -n $cmd && -z $want ]]; then
-				cmd+=$'\n'${line:2}
-			elif [[ -n $cmd && -z $want && $cmd == *\\ ]]; then
-				cmd+=$'\n'$line
-			elif [[ -n $cmd ]]; then
-				want+=$line$'\n'
-			fi
-			;;
-		esac
-	done <"$page"
-	finish
+		if [[ -n $doc ]]; then
+			cmds[n]+=$'\n'$line
+			[[ $line != "$doc" ]] || doc=''
+		elif [[ $line == .Ed ]]; then
+			cmd=''
+		elif [[ $line == '$ '* ]]; then
+			n=$((n + 1)) cmd=yes
+			cmds[n]=${line:2}
+			: >../want.$n
+			[[ ! $line =~ \<\<\'?([A-Z]+) ]] || doc=${BASH_REMATCH[1]}
+		elif [[ -n $cmd && ! -s ../want.$n && $line == '> '* ]]; then
+			cmds[n]+=$'\n'${line:2}
+		elif [[ -n $cmd && ! -s ../want.$n && ${cmds[n]} == *\\ ]]; then
+			cmds[n]+=$'\n'$line
+		elif [[ -n $cmd ]]; then
+			printf '%s\n' "$line" >>../want.$n
+		fi
+	done < <(examples "$page")
+	for ((i = 1; i <= n; i++)); do
+		printf '{\n%s\n} >../got.%d 2>../err.%d </dev/null\n' \
+			"${cmds[i]}" $i $i
+	done >../script
+	timeout 120 bash ../script || true
+	for ((i = 1; i <= n; i++)); do
+		diff ../want.$i ../got.$i && continue
+		printf '^ %s: $ %s\n' "${page##*/}" "${cmds[i]}"
+		head -n 5 ../err.$i
+		bad=1
+	done
 	if [[ $n = 0 && $page == *.1 ]]; then
 		echo "${page##*/}: no example that can be run"
 		bad=1
