@@ -49,9 +49,9 @@
     { "name": "events", "source": "flat", "agg": "count", "segments": ["event"], "total": false },
     { "name": "users", "source": "flat", "agg": "distinct", "key": "user", "segments": ["event"], "total": false },
     { "name": "sessions", "source": "flat", "agg": "distinct", "key": "session", "segments": ["event"], "total": false },
-    { "name": "value", "source": "flat", "agg": "sum", "value": ".value", "segments": ["event"], "total": false },
+    { "name": "amount", "source": "flat", "agg": "sum", "value": ".value", "segments": ["event"], "total": false },
 
     { "name": "events", "source": "flat_count", "agg": "count", "segments": ["event"], "total": false },
-    { "name": "value", "source": "flat_count", "agg": "sum", "value": ".value", "segments": ["event"], "total": false }
+    { "name": "amount", "source": "flat_count", "agg": "sum", "value": ".value", "segments": ["event"], "total": false }
   ]
 }

@@ -75,6 +75,12 @@ agg_release(struct agg *a)
 			next = x->next;
 			acc_free(x);
 		}
+	for (struct family *f = a->families, *next; f != NULL; f = next) {
+		next = f->next;
+		keys_release(&f->keys);
+		free(f->place);
+		free(f);
+	}
 	free(a->texts);
 	free(a->cells);
 	free(a->accs);
@@ -275,19 +281,6 @@ link_up(struct agg *a, struct acc *x, bool first)
 		    x->up[i]->segment, x->up[i]->value, x->up[i]->unit);
 }
 
-struct acc *
-agg_finest(struct agg *a, struct cell *c, int metric, int segment,
-    const struct text *value, const struct text *unit, bool first)
-{
-	struct acc *x = acc_get(a, c, metric, segment, value, unit);
-
-	if (!x->finest) {
-		x->finest = true;
-		link_up(a, x, first);
-	}
-	return a->naccs > a->max_groups ? NULL : x;
-}
-
 struct seen *
 agg_seen(struct agg *a, struct seen **list, const char *p, size_t n)
 {
@@ -305,30 +298,29 @@ agg_seen(struct agg *a, struct seen **list, const char *p, size_t n)
 	return s;
 }
 
-/* --- counting --- */
-
-static void
-keep_key(struct acc *x, struct fp key)
+static bool
+keep_key(struct agg *a, struct acc *x, struct fp key)
 {
+	(void)a;
 	if (x->nkeys == x->keys_room) {
 		x->keys_room = x->keys_room == 0 ? 64 : 2 * x->keys_room;
 		x->keys = xreallocarray(x->keys, x->keys_room, sizeof *x->keys);
 	}
 	x->keys[x->nkeys++] = key;
+	return true;
 }
 
-bool
-agg_key(struct agg *a, struct acc *x, struct fp key)
+/* In the common set. */
+static bool
+add_direct(struct agg *a, struct acc *x, struct fp key)
 {
 	int is_new = fpset_add(a->set, acc_key(x, key));
 
 	if (is_new <= 0)
 		return is_new == 0;
 	x->n++;
-	if (a->keep_keys) {
-		keep_key(x, key);
-		return true; /* what stands over it is made when merged */
-	}
+	if (a->keep_keys) /* what stands over it is made when merged */
+		return keep_key(a, x, key);
 	for (unsigned i = 0; i < x->nup; i++) {
 		is_new = fpset_add(a->set, acc_key(x->up[i], key));
 		if (is_new < 0)
@@ -336,6 +328,131 @@ agg_key(struct agg *a, struct acc *x, struct fp key)
 		x->up[i]->n += (uint64_t)is_new;
 	}
 	return true;
+}
+
+static struct family *
+get_family(struct agg *a, const struct cell *c, int key)
+{
+	struct family *f = a->families;
+
+	while (f != NULL &&
+	       (f->day != c->day || f->app != c->app || f->key != key))
+		f = f->next;
+	if (f != NULL)
+		return f;
+	f = xcalloc(1, sizeof *f);
+	f->day = c->day;
+	f->app = c->app;
+	f->key = key;
+	keys_init(&f->keys);
+	f->next = a->families;
+	a->families = f;
+	return f;
+}
+
+/* For each key of the family and each place that saw it. */
+static bool
+spread(struct agg *a, const struct family *f,
+    bool (*visit)(struct agg *a, struct acc *x, struct fp key))
+{
+	size_t step = keys_stride(&f->keys);
+
+	for (size_t i = 0; i < f->keys.cap; i++) {
+		const uint64_t *s = f->keys.slot + i * step;
+		struct fp key = {s[0], s[1]};
+
+		if ((s[0] | s[1]) == 0)
+			continue;
+		for (unsigned w = 0; w < f->keys.words; w++)
+			for (uint64_t m = s[2 + w]; m != 0; m &= m - 1)
+				if (!visit(a,
+					f->place[64 * w +
+						 (unsigned)__builtin_ctzll(m)],
+					key))
+					return false;
+	}
+	return true;
+}
+
+/* A place more for the family. Where they are too many, its keys go over to
+ * the common set: a place that few keys see costs the others nothing there. */
+static bool
+add_place(struct agg *a, struct family *f, struct acc *x)
+{
+	x->family = f;
+	x->place = f->nplaces;
+	if (f->direct)
+		return true;
+	if (f->nplaces == KEYS_PLACES_MAX) {
+		f->direct = true;
+		if (!spread(a, f, add_direct))
+			return false;
+		keys_release(&f->keys);
+		return true;
+	}
+	if (f->nplaces == 64 * f->keys.words)
+		keys_widen(&f->keys);
+	f->place = xreallocarray(
+	    f->place, (size_t)f->nplaces + 1, sizeof(struct acc *));
+	f->place[f->nplaces++] = x;
+	return true;
+}
+
+struct acc *
+agg_finest(struct agg *a, struct cell *c, int metric, int segment,
+    const struct text *value, const struct text *unit, bool first)
+{
+	struct acc *x = acc_get(a, c, metric, segment, value, unit);
+	const struct dict_metric *m = &a->d->metric[metric];
+
+	if (!x->finest) {
+		x->finest = true;
+		link_up(a, x, first);
+		if (m->agg == AGG_DISTINCT &&
+		    !add_place(a, get_family(a, c, m->key), x))
+			return NULL;
+	}
+	return a->naccs > a->max_groups ? NULL : x;
+}
+
+/* --- counting --- */
+
+bool
+agg_key(struct agg *a, struct acc *x, struct fp key)
+{
+	struct family *f = x->family;
+
+	if (f->direct)
+		return add_direct(a, x, key);
+	if (!keys_room(&f->keys, a->max_memory))
+		return false;
+	keys_mark(&f->keys, key, x->place);
+	return true;
+}
+
+static bool
+keep_and_count(struct agg *a, struct acc *x, struct fp key)
+{
+	x->n++;
+	return keep_key(a, x, key);
+}
+
+void
+agg_spread_keys(struct agg *a)
+{
+	for (struct family *f = a->families; f != NULL; f = f->next)
+		if (!f->direct)
+			spread(a, f, keep_and_count);
+}
+
+uint64_t
+agg_count_keys(const struct agg *a)
+{
+	uint64_t n = a->set == NULL ? 0 : fpset_count(a->set);
+
+	for (const struct family *f = a->families; f != NULL; f = f->next)
+		n += f->direct ? 0 : f->keys.n;
+	return n;
 }
 
 void
@@ -541,12 +658,103 @@ agg_sort_seen(struct seen **list)
 	*list = sorted;
 }
 
+/* An accumulator over several places of a family, and which they are. */
+struct over {
+	struct acc *acc;
+	uint64_t places[KEYS_WORDS_MAX];
+};
+
+struct overs {
+	struct over *v;
+	size_t n;
+};
+
+static void
+add_over(struct overs *o, struct acc *x, unsigned place)
+{
+	size_t i = 0;
+
+	while (i < o->n && o->v[i].acc != x)
+		i++;
+	if (i == o->n) {
+		o->v = xreallocarray(o->v, o->n + 1, sizeof *o->v);
+		o->v[o->n++] = (struct over){.acc = x};
+	}
+	o->v[i].places[place / 64] |= (uint64_t)1 << place % 64;
+}
+
+/* Many keys were seen at the same places: these are asked once. */
+#define SAME 1024
+struct same {
+	uint64_t places[KEYS_WORDS_MAX];
+	uint64_t n;
+};
+
+static void
+count_same(const struct overs *o, struct same *s, unsigned words)
+{
+	for (size_t i = 0; s->n > 0 && i < o->n; i++) {
+		uint64_t hit = 0;
+
+		for (unsigned w = 0; w < words; w++)
+			hit |= o->v[i].places[w] & s->places[w];
+		if (hit != 0)
+			o->v[i].acc->n += s->n;
+	}
+	s->n = 0;
+}
+
+static void
+count_slots(const struct family *f, const struct overs *o, struct same *cache)
+{
+	unsigned words = f->keys.words;
+
+	for (size_t i = 0; i < f->keys.cap; i++) {
+		const uint64_t *s = f->keys.slot + i * keys_stride(&f->keys);
+		uint64_t h = 0;
+		struct same *c;
+
+		if ((s[0] | s[1]) == 0)
+			continue;
+		for (unsigned w = 0; w < words; w++)
+			h = (h ^ s[2 + w]) * 0x9e3779b97f4a7c15u;
+		c = &cache[h >> 54];
+		if (memcmp(c->places, s + 2, words * sizeof *s) != 0) {
+			count_same(o, c, words);
+			memcpy(c->places, s + 2, words * sizeof *s);
+		}
+		c->n++;
+	}
+	for (size_t i = 0; i < SAME; i++)
+		count_same(o, &cache[i], words);
+}
+
+/* The counts of a family: of its places and of all that stands over them. */
+static void
+count_family(const struct family *f)
+{
+	struct overs o = {NULL, 0};
+	struct same *cache = xcalloc(SAME, sizeof *cache);
+
+	for (unsigned i = 0; i < f->nplaces; i++) {
+		add_over(&o, f->place[i], i);
+		for (unsigned u = 0; u < f->place[i]->nup; u++)
+			add_over(&o, f->place[i]->up[u], i);
+	}
+	count_slots(f, &o, cache);
+	free(cache);
+	free(o.v);
+}
+
 void
 agg_finish(struct agg *a, struct acc ***sorted, size_t *n)
 {
 	struct cell **cells;
 	struct acc **v;
 
+	for (const struct family *f = a->families; f != NULL; f = f->next)
+		if (!f->direct)
+			count_family(f);
 	cells = agg_cells(a);
 	for (size_t i = 0; i < a->ncells; i++)
 		/* A row for each metric, also where nothing was counted. */

@@ -4,7 +4,9 @@
  *
  * Records are counted in the finest accumulators. What stands over several of
  * them (the total over a segment, platform all, all currencies of a count) is
- * made from these at the end, except for exact distinct counts: there a key
+ * made from these at the end. For exact distinct counts a family (date, app,
+ * key) has each key once, with the set of the finest that saw it; where a
+ * family has too many of them, each has its keys in one common set, and a key
  * that is new in the finest is asked for in those over it at once.
  */
 #ifndef KPI_AGG_H
@@ -17,6 +19,7 @@
 #include "dec.h"
 #include "dict.h"
 #include "fpset.h"
+#include "keys.h"
 #include "sum.h"
 
 /* A text, once: equal texts are the same pointer. */
@@ -50,6 +53,18 @@ struct events {
 	size_t n, room;
 };
 
+/* The accumulators of distinct counts of the same keys. */
+struct family {
+	struct family *next;
+	int32_t day;
+	const struct text *app;
+	int key;
+	bool direct; /* too many places: in the common set */
+	struct keys keys;
+	struct acc **place;
+	unsigned nplaces;
+};
+
 #define UP_MAX 7
 struct acc {
 	struct acc *next;
@@ -59,9 +74,11 @@ struct acc {
 	bool finest;
 	uint8_t nup;
 	struct acc *up[UP_MAX];
-	struct acc *all; /* where all is the sum of the platforms */
-	struct fp salt;  /* of its keys in the set */
-	uint64_t n;      /* records counted; distinct keys */
+	struct acc *all;       /* where all is the sum of the platforms */
+	struct family *family; /* of the finest of a distinct count */
+	unsigned place;
+	struct fp salt; /* of its keys in the common set */
+	uint64_t n;     /* records counted; distinct keys */
 	struct sum sum;
 	struct dec least; /* or greatest */
 	uint8_t *hll;
@@ -80,7 +97,8 @@ struct seen {
 struct agg {
 	const struct dict *d;
 	const struct apps *apps;
-	struct fpset *set;
+	struct fpset *set; /* of families that are direct */
+	struct family *families;
 	bool keep_keys;
 	uint64_t max_groups, max_memory;
 	struct text **texts;
@@ -118,8 +136,17 @@ acc_key(const struct acc *x, struct fp k)
 	return k;
 }
 
-/* Counts a key where it is new, and in what stands over it. False: the memory
- * that is allowed is used up. */
+static inline void
+acc_prefetch(const struct agg *a, const struct acc *x, struct fp key)
+{
+	if (x->family->direct)
+		fpset_prefetch(a->set, acc_key(x, key));
+	else
+		keys_prefetch(&x->family->keys, key);
+}
+
+/* Counts a key where it is new. False: the memory that is allowed is used
+ * up. */
 bool agg_key(struct agg *a, struct acc *x, struct fp key);
 void acc_event(struct acc *x, const struct event *e);
 void acc_value(const struct agg *a, struct acc *x, const struct dec *v);
@@ -135,6 +162,9 @@ void agg_finish(struct agg *a, struct acc ***sorted, size_t *n);
 struct acc **agg_sorted(struct agg *a, size_t *n);
 struct cell **agg_cells(struct agg *a);
 void agg_sort_seen(struct seen **list); /* by name */
+/* The keys of a partial result, from the families to the accumulators. */
+void agg_spread_keys(struct agg *a);
+uint64_t agg_count_keys(const struct agg *a);
 /* Order by bytes; NULL first. */
 int text_order(const struct text *a, const struct text *b);
 

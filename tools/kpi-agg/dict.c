@@ -42,7 +42,75 @@ is_plain_path(const char *s)
 	return *s == '\0';
 }
 
+/* Skips `select(.name == "text")`, from its first byte; NULL: it is none. */
+static const char *
+skip_select(const char *s)
+{
+	size_t n;
+
+	if (strncmp(s, "select(.", 8) != 0)
+		return NULL;
+	s += 8;
+	n = strcspn(s, " =\"()");
+	s += n + strspn(s + n, " ");
+	if (n == 0 || strncmp(s, "==", 2) != 0)
+		return NULL;
+	s += 2 + strspn(s + 2, " ");
+	if (*s != '"')
+		return NULL;
+	s += 1 + strcspn(s + 1, "\"\\");
+	return s[0] == '"' && s[1] == ')' ? s + 2 : NULL;
+}
+
+/*
+ * Nothing but paths, select by a key, | and //. The value of such a one
+ * follows from the paths that lead to no other, and from the kind of what
+ * stands on the way to them.
+ */
+static bool
+is_simple(const char *s)
+{
+	bool name = false; /* within a name, or right behind */
+
+	while (*s != '\0') {
+		const char *skip = skip_select(s);
+		bool letter = (*s >= 'a' && *s <= 'z') ||
+			      (*s >= 'A' && *s <= 'Z') || *s == '_' ||
+			      (*s >= '0' && *s <= '9');
+
+		if (skip != NULL && !name) {
+			s = skip;
+			continue;
+		}
+		if (letter && !name)
+			return false;
+		if (*s == '[' && (!name || s[1] != ']'))
+			return false;
+		if (!letter && strchr(".?|/() []", *s) == NULL)
+			return false;
+		name = letter || *s == '.' || *s == '[' || *s == ']';
+		s++;
+	}
+	return true;
+}
+
+/* Does the path lead to another one that is read? */
+static bool
+is_shell(const struct json_paths *ps, int path)
+{
+	const char *a = json_paths_text(ps, path), *b;
+	size_t n = strlen(a);
+
+	for (int i = 0; i < json_paths_count(ps); i++) {
+		b = json_paths_text(ps, i);
+		if (strncmp(a, b, n) == 0 && (b[n] == '.' || b[n] == '['))
+			return true;
+	}
+	return false;
+}
+
 /* Which paths an expression reads: those it adds to an empty set. */
+
 static void
 find_reads(struct dict *d, struct dict_expr *x)
 {
@@ -55,9 +123,13 @@ find_reads(struct dict *d, struct dict_expr *x)
 	if (e != NULL && expr_native(e) && json_paths_count(own) > 0) {
 		x->nreads = json_paths_count(own);
 		x->reads = xcalloc((size_t)x->nreads, sizeof *x->reads);
-		for (int i = 0; i < x->nreads; i++)
+		x->shell = xcalloc((size_t)x->nreads, sizeof *x->shell);
+		x->simple = is_simple(x->text);
+		for (int i = 0; i < x->nreads; i++) {
 			x->reads[i] = json_paths_add(
 			    d->paths, json_paths_text(own, i), &why);
+			x->shell[i] = is_shell(own, i);
+		}
 	}
 	expr_free(e);
 	json_paths_free(own);
@@ -782,6 +854,7 @@ dict_free(struct dict *d)
 	for (int i = 0; i < d->nexpr; i++) {
 		free(d->expr[i].text);
 		free(d->expr[i].reads);
+		free(d->expr[i].shell);
 		expr_free(d->expr[i].e);
 	}
 	for (int i = 0; i < d->nmetric; i++) {

@@ -34,6 +34,8 @@ struct dict_expr {
 	struct expr *e;
 	int path;           /* a plain path is read without expr.h; else -1 */
 	int *reads, nreads; /* paths; nreads -1 where libjq may read all */
+	bool *shell;        /* of a path read: only on the way to another one */
+	bool simple;        /* nothing but paths, select by a key, and // */
 };
 
 /* One or more expressions that make a key, or a segment's value. */

@@ -116,7 +116,7 @@ end_agg(struct tool *t, struct agg *a)
 		    ->n += s->n;
 	t->told.excluded += a->excluded;
 	t->told.not_numbers += a->not_numbers;
-	t->keys += fpset_count(a->set);
+	t->keys += agg_count_keys(a);
 	t->groups += a->naccs;
 	agg_release(a);
 }

@@ -249,6 +249,7 @@ partial_write(struct agg *a, rows_put *put, void *ctx)
 	size_t n;
 	struct jsonw j;
 
+	agg_spread_keys(a);
 	cells = agg_cells(a);
 	for (size_t i = 0; i < a->ncells; i++)
 		if (cells[i]->wanted &&

@@ -25,6 +25,8 @@ struct act {
 	uint32_t steps; /* of a funnel: those that it is for sure */
 	uint32_t ask;   /* those whose where must be asked */
 	unsigned naccs;
+	bool late; /* acc is of the last unit that was seen */
+	const struct text *unit;
 	struct acc *acc[SEG_MAX];
 };
 
@@ -67,13 +69,27 @@ struct op {
 	struct event e;
 };
 
+/* How much of a value is part of a route. */
+enum part_mode {
+	PART_ALL,
+	PART_SHELL, /* of an object or array only that it is one */
+	PART_DAY,   /* the date at the front of a time */
+};
+#define DAY_BYTES 12 /* quote, date, and what parts it from the time */
+
+struct part_key {
+	int path;
+	enum part_mode mode;
+};
+
 struct reader {
 	const struct dict *d;
 	const struct apps *apps;
 	const char *only_app;
 	struct fp_key key;
 	uint64_t seed;
-	int *part, nparts; /* paths that make the route's key */
+	struct part_key *part; /* what of a record makes its route */
+	int nparts;
 	int *text, ntexts; /* expressions that do, where no path can */
 	bool *covered;     /* expression: known from the route's key */
 
@@ -96,17 +112,20 @@ struct reader {
 /* --- set-up --- */
 
 static void
-add_part(struct reader *r, int path)
+add_part(struct reader *r, int path, enum part_mode mode)
 {
 	for (int i = 0; i < r->nparts; i++)
-		if (r->part[i] == path)
+		if (r->part[i].path == path) {
+			if (mode == PART_ALL)
+				r->part[i].mode = mode;
 			return;
+		}
 	r->part =
 	    xreallocarray(r->part, (size_t)r->nparts + 1, sizeof *r->part);
-	r->part[r->nparts++] = path;
+	r->part[r->nparts++] = (struct part_key){path, mode};
 }
 
-/* The expression's value, or what it reads, becomes part of the route. */
+/* What the expression reads, or else its value, becomes part of the route. */
 static void
 route_by(struct reader *r, int expr)
 {
@@ -116,14 +135,36 @@ route_by(struct reader *r, int expr)
 		return;
 	x = &r->d->expr[expr];
 	r->covered[expr] = true;
-	if (x->nreads >= 0) {
+	if (x->nreads > 0 && x->simple) {
 		for (int i = 0; i < x->nreads; i++)
-			add_part(r, x->reads[i]);
+			add_part(r, x->reads[i],
+			    x->shell[i] ? PART_SHELL : PART_ALL);
 		return;
 	}
 	r->text =
 	    xreallocarray(r->text, (size_t)r->ntexts + 1, sizeof *r->text);
 	r->text[r->ntexts++] = expr;
+}
+
+/* A date is often the front of a time, which is another in each record. */
+static void
+route_by_day(struct reader *r, int expr)
+{
+	const struct dict_expr *x = &r->d->expr[expr];
+
+	if (x->path < 0 || x->nreads != 1)
+		route_by(r, expr);
+	else
+		add_part(r, x->path, PART_DAY);
+}
+
+static bool
+has_part(const struct reader *r, int path)
+{
+	for (int p = 0; p < r->nparts; p++)
+		if (r->part[p].path == path && r->part[p].mode == PART_ALL)
+			return true;
+	return false;
 }
 
 static void
@@ -133,15 +174,17 @@ cover_rest(struct reader *r)
 		const struct dict_expr *x = &r->d->expr[e];
 		bool all = x->nreads > 0;
 
-		for (int i = 0; all && i < x->nreads; i++) {
-			bool have = false;
-
-			for (int p = 0; p < r->nparts; p++)
-				have = have || r->part[p] == x->reads[i];
-			all = have;
-		}
+		for (int i = 0; all && i < x->nreads; i++)
+			all = has_part(r, x->reads[i]);
 		r->covered[e] = r->covered[e] || all;
 	}
+}
+
+/* The unit of a metric of few events is found for each of them. */
+static bool
+is_late(const struct dict_metric *m)
+{
+	return m->event.given && (m->unit >= 0 || m->split >= 0);
 }
 
 struct reader *
@@ -158,7 +201,7 @@ reader_new(const struct dict *d, const struct apps *apps, const char *only_app)
 	r->routes = xcalloc(ROUTE_SLOTS, sizeof(struct route *));
 	buf_init(&r->name, 1u << 30);
 	buf_init(&r->tail, 1u << 30);
-	route_by(r, d->date);
+	route_by_day(r, d->date);
 	route_by(r, d->app);
 	route_by(r, d->stream);
 	route_by(r, d->platform);
@@ -166,8 +209,10 @@ reader_new(const struct dict *d, const struct apps *apps, const char *only_app)
 	for (int i = 0; i < d->nmetric; i++) {
 		const struct dict_metric *m = &d->metric[i];
 
-		route_by(r, m->unit);
-		route_by(r, m->split);
+		if (!is_late(m)) {
+			route_by(r, m->unit);
+			route_by(r, m->split);
+		}
 		for (int s = 0; s < m->nsegments; s++) {
 			const struct dict_key *k =
 			    &d->segment[m->segment[s]].value;
@@ -415,6 +460,16 @@ text_parts(struct reader *r, const struct record *rec)
 	return NULL;
 }
 
+static inline uint32_t
+part_len(const struct part_key *k, const struct json_span *s)
+{
+	if (k->mode == PART_ALL)
+		return s->len;
+	if (k->mode == PART_SHELL)
+		return s->type >= JSON_ARRAY ? 1 : s->len;
+	return s->len < DAY_BYTES ? s->len : DAY_BYTES;
+}
+
 static bool
 route_is(
     const struct reader *r, const struct route *x, const struct record *rec)
@@ -422,11 +477,12 @@ route_is(
 	const char *k = x->key;
 
 	for (int i = 0; i < r->nparts; i++) {
-		const struct json_span *s = &rec->val[r->part[i]];
+		const struct json_span *s = &rec->val[r->part[i].path];
 		uint32_t n;
 
 		memcpy(&n, k, sizeof n);
-		if (n != s->len || !same_part(k + sizeof n, s->p, n))
+		if (n != part_len(&r->part[i], s) ||
+		    !same_part(k + sizeof n, s->p, n))
 			return false;
 		k += sizeof n + n;
 	}
@@ -443,19 +499,21 @@ route_new(const struct reader *r, const struct record *rec, uint64_t hash)
 	char *k;
 
 	for (int i = 0; i < r->nparts; i++)
-		len += sizeof(uint32_t) + rec->val[r->part[i]].len;
+		len += sizeof(uint32_t) +
+		       part_len(&r->part[i], &rec->val[r->part[i].path]);
 	x = xcalloc(1, sizeof *x + len + PAD);
 	x->hash = hash;
 	x->len = (uint32_t)len;
 	k = x->key;
 	for (int i = 0; i < r->nparts; i++) {
-		const struct json_span *s = &rec->val[r->part[i]];
+		const struct json_span *s = &rec->val[r->part[i].path];
+		uint32_t n = part_len(&r->part[i], s);
 
-		memcpy(k, &s->len, sizeof s->len);
-		k += sizeof s->len;
-		if (s->len > 0)
-			memcpy(k, s->p, s->len);
-		k += s->len;
+		memcpy(k, &n, sizeof n);
+		k += sizeof n;
+		if (n > 0)
+			memcpy(k, s->p, n);
+		k += n;
 	}
 	if (r->ntexts > 0)
 		memcpy(k, r->tail.p, r->tail.len);
@@ -470,19 +528,18 @@ route_free(struct route *x)
 	free(x);
 }
 
-/* A date: YYYYMMDD, YYYY-MM-DD, or the day at the front of a time. */
+/* A date: YYYYMMDD, YYYY-MM-DD, or such a one before T or a blank. */
 static bool
 read_day(const struct expr_value *v, int32_t *day)
 {
-	int64_t us;
-
 	if (v->type != EXPR_STRING && v->type != EXPR_NUMBER)
 		return false;
 	if (v->len == 8)
 		return date_parse_compact(v->p, v->len, day);
 	if (v->len <= DATE_LEN)
 		return date_parse(v->p, v->len, day);
-	return date_parse(v->p, DATE_LEN, day) && time_parse(v->p, v->len, &us);
+	return (v->p[DATE_LEN] == 'T' || v->p[DATE_LEN] == ' ') &&
+	       date_parse(v->p, DATE_LEN, day);
 }
 
 static const char *
@@ -614,8 +671,10 @@ act_accs(
 	const struct text *unit, *value = NULL;
 	const char *why = unit_text(r, m, c, rec, &unit);
 
-	if (why != NULL)
+	if (why != NULL || (t->naccs > 0 && t->unit == unit))
 		return why;
+	t->unit = unit;
+	t->late = is_late(m);
 	t->naccs = m->nsegments == 0 ? 1 : (unsigned)m->nsegments;
 	for (unsigned i = 0; i < t->naccs; i++) {
 		int seg = m->nsegments == 0 ? -1 : m->segment[i];
@@ -695,7 +754,7 @@ route_acts(struct reader *r, struct route *x, struct cell *c,
 			continue;
 		if ((why = act_accs(r, &t, c, rec)) != NULL)
 			return why;
-		if (d->metric[i].agg == AGG_COUNT && t.where < 0)
+		if (d->metric[i].agg == AGG_COUNT && t.where < 0 && !t.late)
 			x->sure[x->nsure++] = t;
 		else
 			x->act[x->nact++] = t;
@@ -742,10 +801,10 @@ route_find(struct reader *r, const struct record *rec, const char **why)
 	size_t i;
 
 	for (int p = 0; p < r->nparts; p++) {
-		const struct json_span *s = &rec->val[r->part[p]];
+		const struct json_span *s = &rec->val[r->part[p].path];
 
 		flags |= s->flags;
-		h = hash_part(h, s->p, s->len);
+		h = hash_part(h, s->p, part_len(&r->part[p], s));
 	}
 	if (r->ntexts > 0) {
 		if ((*why = text_parts(r, rec)) != NULL)
@@ -950,7 +1009,7 @@ plan_key(struct reader *r, const struct act *t, struct fp key)
 			    r->keys, r->keys_room, sizeof *r->keys);
 		}
 		r->keys[r->nkeys++] = (struct key_op){t->acc[i], key};
-		fpset_prefetch(r->agg->set, acc_key(t->acc[i], key));
+		acc_prefetch(r->agg, t->acc[i], key);
 	}
 }
 
@@ -1009,8 +1068,8 @@ plan_funnel(struct reader *r, const struct act *t, const struct record *rec,
 
 /* -1: error. */
 static int
-plan_act(struct reader *r, const struct act *t, const struct record *rec,
-    const char **why)
+plan_act(struct reader *r, struct act *t, struct cell *c,
+    const struct record *rec, const char **why)
 {
 	const struct dict_metric *m = &r->d->metric[t->metric];
 	struct fp key;
@@ -1022,6 +1081,8 @@ plan_act(struct reader *r, const struct act *t, const struct record *rec,
 		if (is <= 0)
 			return is;
 	}
+	if (t->late && (*why = act_accs(r, t, c, rec)) != NULL)
+		return -1;
 	switch (m->agg) {
 	case AGG_DISTINCT:
 		is = key_fp(r, m->key, &m->missing, rec, &key, why);
@@ -1070,7 +1131,7 @@ reader_plan(struct reader *r, const struct record *rec)
 			return why;
 	}
 	for (unsigned i = 0; i < x->nact; i++)
-		if (plan_act(r, &x->act[i], rec, &why) < 0) {
+		if (plan_act(r, &x->act[i], x->cell, rec, &why) < 0) {
 			r->nkeys = nkeys;
 			r->nops = nops;
 			r->nans = nans;
