@@ -136,8 +136,9 @@ object(const char *p, int depth, bool *clean)
 			*clean &= q == p;
 			return q + 1;
 		}
+		*clean &= q == p;
 		if (!first) {
-			*clean &= q == p && q[1] == '"';
+			*clean &= q[1] == '"';
 			q = span_blanks(q + 1);
 		}
 		p = key(q, &m);

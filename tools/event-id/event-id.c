@@ -331,7 +331,7 @@ write_id(struct job *j, struct filter *f, size_t i,
     const unsigned char digest[SHA_LEN])
 {
 	const char *source = j->now_source;
-	size_t n = strlen(source);
+	size_t n;
 	char text[256], *p = text;
 
 	if (j->source_path != NONE) {
@@ -339,6 +339,8 @@ write_id(struct job *j, struct filter *f, size_t i,
 
 		source = v->p + 1;
 		n = v->len - 2;
+	} else {
+		n = strlen(source);
 	}
 	memcpy(p, "{\"event_id\":\"", 13);
 	memcpy(p += 13, source, n);

@@ -226,8 +226,8 @@ put_number(
 		put(out, p, n);
 		return NULL;
 	}
-	if (n == 0 || (*p != '-' && (*p < '0' || *p > '9')) ||
-	    !json_check(p, n, false, &e))
+	if (n == 0 || (*p != '-' && (*p < '0' || *p > '9')) || p[n - 1] < '0' ||
+	    p[n - 1] > '9' || !json_check(p, n, false, &e))
 		return put_odd_number(g, out, tag, p, n);
 	buf_reset(&g->number);
 	num_canonical(&g->number, p, n);

@@ -82,8 +82,8 @@ from_number(const char *p, size_t n, enum ts_unit unit, int64_t *ms)
 		*ms = unit == TS_S ? v * 1000 : unit == TS_MS ? v : v / 1000;
 		return NULL;
 	}
-	if (n == 0 || (*p != '-' && (*p < '0' || *p > '9')) ||
-	    !json_check(p, n, false, &e))
+	if (n == 0 || (*p != '-' && (*p < '0' || *p > '9')) || p[n - 1] < '0' ||
+	    p[n - 1] > '9' || !json_check(p, n, false, &e))
 		return not_a_number;
 	if (!dec_parse(p, n, &d) || !floor_ms(&d, shift[unit], ms))
 		return out_of_range;

@@ -19,7 +19,7 @@ enum {
 	OPT_POLICY = OPT_TOOL,
 	OPT_SALT_FILE,
 	OPT_SALT_VERSION,
-	OPT_SALT_MEMBER,
+	OPT_VERSION_MEMBER,
 	OPT_UNKNOWN,
 };
 
@@ -28,7 +28,7 @@ static const struct opt options[] = {
     {"salt-file", OPT_SALT_FILE, "file", "key of the pseudonyms, mode 0400"},
     {"salt-version", OPT_SALT_VERSION, "name",
 	"its name in the output, default made from it"},
-    {"salt-member", OPT_SALT_MEMBER, "name",
+    {"version-member", OPT_VERSION_MEMBER, "name",
 	"add the salt's version to each record, too"},
     {"unknown", OPT_UNKNOWN, "action",
 	"keep, drop or refuse members that have no rule"},
@@ -481,7 +481,7 @@ scrub(struct job *j, const struct record *rec)
 	if (!single(j))
 		return false;
 	if (j->salt_path >= 0 && rec->val[j->salt_path].type != JSON_ABSENT) {
-		j->why = "has the member of --salt-member already";
+		j->why = "has the member of --version-member already";
 		j->byte = 0;
 		return false;
 	}
@@ -725,10 +725,10 @@ take_option(struct job *j, struct settings *s, struct filter *f, int key)
 			    VERSION_MAX);
 		snprintf(j->version, sizeof j->version, "%s", opt_arg());
 		break;
-	case OPT_SALT_MEMBER:
+	case OPT_VERSION_MEMBER:
 		if (!version_ok(opt_arg()))
 			opt_wrong(
-			    &options_all, "--salt-member: not a plain name");
+			    &options_all, "--version-member: not a plain name");
 		j->salt_member = opt_arg();
 		break;
 	case OPT_UNKNOWN:
@@ -754,7 +754,7 @@ prepare(struct job *j, const struct settings *s)
 	if (rc != RC_OK || j->salt_member == NULL)
 		return rc;
 	if (!j->salted)
-		opt_wrong(&options_all, "--salt-member: there is no salt");
+		opt_wrong(&options_all, "--version-member: there is no salt");
 	quoted = xasprintf("\"%s\"", j->salt_member);
 	j->salt_path = json_paths_add(j->paths, quoted, &why);
 	free(quoted);

@@ -88,6 +88,7 @@ clock_count(const char *record, const struct json_span *v, const char *text,
 	size_t len;
 
 	if (n == 0 || (*text != '-' && (*text < '0' || *text > '9')) ||
+	    text[n - 1] < '0' || text[n - 1] > '9' ||
 	    !json_check(text, n, false, &e) || !dec_parse(text, n, &d))
 		return "is not a time";
 	/* What stands behind the point is finer than any step. */
