@@ -332,11 +332,19 @@ pending_drop(const struct store *s, const char *batch)
 
 /* ---- writing ---- */
 
+/* It is final: nothing of the draft is believed any more. */
+static int
+draft_fail(struct draft *d, const char *name, const char *what)
+{
+	d->failed = true;
+	return io_error(d->s, name, what);
+}
+
 static int
 draft_write(struct draft *d, const void *p, size_t n)
 {
 	if (sys_write_all(d->fd, p, n) < 0)
-		return io_error(d->s, d->name, "cannot write");
+		return draft_fail(d, d->name, "cannot write");
 	XXH3_128bits_update(d->sum, p, n);
 	d->size += n;
 	return RC_OK;
@@ -392,7 +400,7 @@ cut_to(struct draft *d, uint64_t size)
 	d->size = size;
 	if (ftruncate(d->fd, (off_t)size) < 0 ||
 	    lseek(d->fd, (off_t)size, SEEK_SET) < 0)
-		return io_error(d->s, d->name, "cannot cut");
+		return draft_fail(d, d->name, "cannot cut");
 	return RC_OK;
 }
 
@@ -436,9 +444,9 @@ move(struct draft *d, int from, int to)
 	pending_name(old, d->batch, from);
 	pending_name(new, d->batch, to);
 	if (renameat(d->s->pending, old, d->s->pending, new) < 0)
-		return io_error(d->s, new, "cannot replace");
+		return draft_fail(d, new, "cannot replace");
 	if (dir_sync(d->s->pending) < 0)
-		return io_error(d->s, "", "cannot sync the directory");
+		return draft_fail(d, "", "cannot sync the directory");
 	return RC_OK;
 }
 
@@ -471,7 +479,7 @@ draft_settle(struct draft *d, const struct gen *g)
 	int rc = write_tail(d, g);
 
 	if (rc == RC_OK && fsync(d->fd) < 0)
-		rc = io_error(d->s, d->name, "cannot sync");
+		rc = draft_fail(d, d->name, "cannot sync");
 	if (rc == RC_OK)
 		rc = move(d, PENDING_NEW, PENDING_DONE);
 	d->settled = rc == RC_OK;

@@ -57,6 +57,7 @@ struct draft {
 	uint64_t size, mark;
 	void *sum, *sum_mark;
 	bool settled; /* it is pending/BATCH, with a tail */
+	bool failed;  /* a write or sync was refused: no more is asked */
 };
 
 int draft_open(struct draft *d, const struct store *s, const char *batch);

@@ -499,6 +499,9 @@ stage_forget(struct stage *st)
 {
 	int rc;
 
+	if (st->draft.failed)
+		return RC_IO; /* said */
+
 	for (size_t i = 0; i < st->nday; i++) {
 		unsee(st, st->day[i]->x, st->day[i]->n);
 		st->day[i]->n = 0;
