@@ -1,6 +1,6 @@
 /*
  * SHA-256 and HMAC: libcrypto for whole messages, SHA-NI where there is it.
- * HMAC starts from prepared states, which EVP cannot load, so that the
+ * HMAC starts from prepared states, which libcrypto cannot load, so that the
  * portable path has its own block function for it.
  */
 #include "sha.h"
@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
+/* The plain functions: EVP_MD_fetch crashes where there was no memory for
+ * libcrypto's initialisation, and takes a millisecond at each start. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 
-#include "diag.h"
-#include "exits.h"
 #include "mem.h"
 #include "sha_ni.h"
 
@@ -32,39 +33,8 @@ static const uint32_t sha_start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372,
     0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
 struct sha256 {
-	EVP_MD_CTX *ctx;
+	SHA256_CTX ctx;
 };
-
-/* One fetched digest and one context serve the whole process: fetching them
- * for each message costs more than hashing it. */
-static EVP_MD *the_md;
-static EVP_MD_CTX *the_ctx;
-
-static void
-evp_release(void)
-{
-	EVP_MD_CTX_free(the_ctx);
-	EVP_MD_free(the_md);
-}
-
-static void
-evp_ready(void)
-{
-	if (the_md != NULL)
-		return;
-	the_md = EVP_MD_fetch(NULL, "SHA256", NULL);
-	the_ctx = EVP_MD_CTX_new();
-	if (the_md == NULL || the_ctx == NULL)
-		die(RC_OSERR, "libcrypto", "no SHA-256");
-	atexit(evp_release);
-}
-
-static void
-evp_check(int ok)
-{
-	if (ok != 1)
-		die(RC_INTERNAL, "libcrypto", "SHA-256 failed");
-}
 
 /* Looked at once: the answer cannot change during a run. */
 static bool
@@ -84,10 +54,11 @@ use_ni(void)
 void
 sha256_one(const void *p, size_t len, unsigned char out[SHA_LEN])
 {
-	evp_ready();
-	evp_check(EVP_DigestInit_ex2(the_ctx, the_md, NULL));
-	evp_check(EVP_DigestUpdate(the_ctx, p, len));
-	evp_check(EVP_DigestFinal_ex(the_ctx, out, NULL));
+	SHA256_CTX c;
+
+	SHA256_Init(&c);
+	SHA256_Update(&c, p, len);
+	SHA256_Final(out, &c);
 }
 
 void
@@ -121,25 +92,20 @@ sha256_new(void)
 {
 	struct sha256 *s = xmalloc(sizeof *s);
 
-	evp_ready();
-	s->ctx = EVP_MD_CTX_new();
-	if (s->ctx == NULL)
-		die(RC_OSERR, NULL, "out of memory");
-	evp_check(EVP_DigestInit_ex2(s->ctx, the_md, NULL));
+	SHA256_Init(&s->ctx);
 	return s;
 }
 
 void
 sha256_add(struct sha256 *s, const void *p, size_t n)
 {
-	evp_check(EVP_DigestUpdate(s->ctx, p, n));
+	SHA256_Update(&s->ctx, p, n);
 }
 
 void
 sha256_end(struct sha256 *s, unsigned char out[SHA_LEN])
 {
-	evp_check(EVP_DigestFinal_ex(s->ctx, out, NULL));
-	EVP_MD_CTX_free(s->ctx);
+	SHA256_Final(out, &s->ctx);
 	free(s);
 }
 
@@ -189,7 +155,7 @@ static void
 block(uint32_t h[8], const unsigned char *p)
 {
 	if (use_ni())
-		sha_ni_block(h, p);
+		sha_ni_blocks(h, p, 1);
 	else
 		block_portable(h, p);
 }
