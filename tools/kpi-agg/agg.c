@@ -691,8 +691,14 @@ struct same {
 };
 
 static void
-count_same(const struct overs *o, struct same *s, unsigned words)
+count_same(const struct family *f, const struct overs *o, struct same *s)
 {
+	unsigned words = f->keys.words;
+
+	for (unsigned w = 0; s->n > 0 && w < words; w++)
+		for (uint64_t m = s->places[w]; m != 0; m &= m - 1)
+			f->place[64 * w + (unsigned)__builtin_ctzll(m)]->n +=
+			    s->n;
 	for (size_t i = 0; s->n > 0 && i < o->n; i++) {
 		uint64_t hit = 0;
 
@@ -720,13 +726,13 @@ count_slots(const struct family *f, const struct overs *o, struct same *cache)
 			h = (h ^ s[2 + w]) * 0x9e3779b97f4a7c15u;
 		c = &cache[h >> 54];
 		if (memcmp(c->places, s + 2, words * sizeof *s) != 0) {
-			count_same(o, c, words);
+			count_same(f, o, c);
 			memcpy(c->places, s + 2, words * sizeof *s);
 		}
 		c->n++;
 	}
 	for (size_t i = 0; i < SAME; i++)
-		count_same(o, &cache[i], words);
+		count_same(f, o, &cache[i]);
 }
 
 /* The counts of a family: of its places and of all that stands over them. */
@@ -736,11 +742,10 @@ count_family(const struct family *f)
 	struct overs o = {NULL, 0};
 	struct same *cache = xcalloc(SAME, sizeof *cache);
 
-	for (unsigned i = 0; i < f->nplaces; i++) {
-		add_over(&o, f->place[i], i);
+	for (unsigned i = 0; i < f->nplaces; i++)
 		for (unsigned u = 0; u < f->place[i]->nup; u++)
 			add_over(&o, f->place[i]->up[u], i);
-	}
+
 	count_slots(f, &o, cache);
 	free(cache);
 	free(o.v);

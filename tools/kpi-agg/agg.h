@@ -137,17 +137,29 @@ acc_key(const struct acc *x, struct fp k)
 }
 
 static inline void
-acc_prefetch(const struct agg *a, const struct acc *x, struct fp key)
+family_prefetch(const struct agg *a, const struct family *f,
+    const struct acc *x, struct fp key)
 {
-	if (x->family->direct)
+	if (f->direct)
 		fpset_prefetch(a->set, acc_key(x, key));
 	else
-		keys_prefetch(&x->family->keys, key);
+		keys_prefetch(&f->keys, key);
 }
 
 /* Counts a key where it is new. False: the memory that is allowed is used
  * up. */
 bool agg_key(struct agg *a, struct acc *x, struct fp key);
+
+/* The same where family and place are at hand. */
+static inline bool
+family_key(struct agg *a, struct family *f, struct acc *x, unsigned place,
+    struct fp key)
+{
+	if (f->direct || f->keys.n >= f->keys.cap - f->keys.cap / 4)
+		return agg_key(a, x, key);
+	keys_mark(&f->keys, key, place);
+	return true;
+}
 void acc_event(struct acc *x, const struct event *e);
 void acc_value(const struct agg *a, struct acc *x, const struct dec *v);
 void acc_approx(struct acc *x, uint64_t hash);

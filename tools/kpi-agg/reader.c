@@ -14,9 +14,9 @@
 #include "mem.h"
 #include "sys.h"
 
-#define ROUTE_SLOTS ((size_t)1 << 17)
+#define ROUTE_SLOTS ((size_t)4096)   /* at first */
 #define ROUTES_MAX ((size_t)1 << 16) /* then all are forgotten */
-#define PAD 8 /* bytes that may be read behind a part of a route's key */
+#define COPY 32 /* bytes copied at once; spans lie in padded text */
 
 /* A metric that a record of the route may count in. */
 struct act {
@@ -27,6 +27,8 @@ struct act {
 	unsigned naccs;
 	bool late; /* acc is of the last unit that was seen */
 	const struct text *unit;
+	struct family *family; /* of a distinct count */
+	uint16_t place[SEG_MAX];
 	struct acc *acc[SEG_MAX];
 };
 
@@ -58,6 +60,8 @@ struct memo_key {
 
 struct key_op {
 	struct acc *acc;
+	struct family *family;
+	unsigned place;
 	struct fp key;
 };
 
@@ -100,12 +104,14 @@ struct reader {
 	struct memo_value *value;
 	struct memo_key *memo;
 	struct route **routes;
-	size_t nroutes;
+	size_t nroutes, slots;
+	char *made; /* the key of the record at hand */
+	size_t made_len, made_room;
 	struct key_op *keys;
 	size_t nkeys, keys_room;
 	struct op *ops;
 	size_t nops, ops_room;
-	struct buf name, tail;
+	struct buf name;
 	bool over; /* more groups than allowed */
 };
 
@@ -198,9 +204,11 @@ reader_new(const struct dict *d, const struct apps *apps, const char *only_app)
 	r->covered = xcalloc((size_t)d->nexpr + 1, sizeof *r->covered);
 	r->value = xcalloc((size_t)d->nexpr + 1, sizeof *r->value);
 	r->memo = xcalloc((size_t)d->nkey + 1, sizeof *r->memo);
-	r->routes = xcalloc(ROUTE_SLOTS, sizeof(struct route *));
+	r->slots = ROUTE_SLOTS;
+	r->routes = xcalloc(r->slots, sizeof(struct route *));
 	buf_init(&r->name, 1u << 30);
-	buf_init(&r->tail, 1u << 30);
+	r->made_room = 4096;
+	r->made = xmalloc(r->made_room);
 	route_by_day(r, d->date);
 	route_by(r, d->app);
 	route_by(r, d->stream);
@@ -234,7 +242,7 @@ reader_key(struct reader *r, const struct fp_key *fixed)
 static void
 forget_routes(struct reader *r)
 {
-	for (size_t i = 0; r->nroutes > 0 && i < ROUTE_SLOTS; i++) {
+	for (size_t i = 0; r->nroutes > 0 && i < r->slots; i++) {
 		struct route *x = r->routes[i];
 
 		if (x == NULL)
@@ -293,7 +301,7 @@ reader_free(struct reader *r)
 {
 	if (r == NULL)
 		return;
-	for (size_t i = 0; i < ROUTE_SLOTS; i++)
+	for (size_t i = 0; i < r->slots; i++)
 		if (r->routes[i] != NULL) {
 			free(r->routes[i]->act);
 			free(r->routes[i]->sure);
@@ -308,7 +316,7 @@ reader_free(struct reader *r)
 	free(r->keys);
 	free(r->ops);
 	buf_release(&r->name);
-	buf_release(&r->tail);
+	free(r->made);
 	free(r);
 }
 
@@ -388,78 +396,6 @@ scalar(const struct expr_value *v, size_t *n, const char **why)
 
 /* --- routes --- */
 
-static inline uint64_t
-load64(const char *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof v);
-	return v;
-}
-
-static inline uint64_t
-fold(uint64_t a, uint64_t b)
-{
-	sum_low p = (sum_low)a * b;
-
-	return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
-
-static inline uint64_t
-low_bytes(uint32_t n)
-{
-	return ~(uint64_t)0 >> (64 - 8 * n);
-}
-
-/* Spans lie in padded text, so 8 bytes can be read behind each. */
-static inline uint64_t
-hash_part(uint64_t h, const char *p, uint32_t n)
-{
-	static const uint64_t k = 0x9e3779b97f4a7c15u;
-
-	if (n == 0)
-		return fold(h ^ k, k + 1);
-	if (n < 8)
-		return fold(h ^ (load64(p) & low_bytes(n)), k ^ n);
-	if (n <= 16)
-		return fold(h ^ load64(p), k ^ n ^ load64(p + n - 8));
-	return fold(h ^ XXH3_64bits_withSeed(p, n, h), k ^ n);
-}
-
-static inline bool
-same_part(const char *a, const char *b, uint32_t n)
-{
-	if (n == 0)
-		return true;
-	if (n < 8)
-		return ((load64(a) ^ load64(b)) & low_bytes(n)) == 0;
-	if (n <= 16)
-		return load64(a) == load64(b) &&
-		       load64(a + n - 8) == load64(b + n - 8);
-	return memcmp(a, b, n) == 0;
-}
-
-/* What expressions without paths give, as one text. Rare. */
-static const char *
-text_parts(struct reader *r, const struct record *rec)
-{
-	const char *why = NULL;
-
-	buf_reset(&r->tail);
-	for (int i = 0; i < r->ntexts; i++) {
-		const struct expr_value *v = value_of(r, r->text[i], rec);
-		size_t n = 0;
-		const char *s = scalar(v, &n, &why);
-
-		if (why != NULL)
-			return why;
-		buf_char(&r->tail, s == NULL ? '-' : '+');
-		buf_add(&r->tail, &n, sizeof n);
-		buf_add(&r->tail, s == NULL ? "" : s, n);
-	}
-	return NULL;
-}
-
 static inline uint32_t
 part_len(const struct part_key *k, const struct json_span *s)
 {
@@ -470,54 +406,123 @@ part_len(const struct part_key *k, const struct json_span *s)
 	return s->len < DAY_BYTES ? s->len : DAY_BYTES;
 }
 
-static bool
-route_is(
-    const struct reader *r, const struct route *x, const struct record *rec)
+static char *
+made_room(struct reader *r, char *at, size_t n)
 {
-	const char *k = x->key;
+	size_t len = (size_t)(at - r->made);
 
-	for (int i = 0; i < r->nparts; i++) {
-		const struct json_span *s = &rec->val[r->part[i].path];
-		uint32_t n;
+	if (n < r->made_room - len)
+		return at;
+	while (n >= r->made_room - len)
+		r->made_room *= 2;
+	r->made = xrealloc(r->made, r->made_room);
+	return r->made + len;
+}
 
-		memcpy(&n, k, sizeof n);
-		if (n != part_len(&r->part[i], s) ||
-		    !same_part(k + sizeof n, s->p, n))
-			return false;
-		k += sizeof n + n;
+/* The values of expressions that are no paths; rare. */
+static const char *
+make_texts(struct reader *r, const struct record *rec, char **at)
+{
+	const char *why = NULL;
+
+	for (int i = 0; i < r->ntexts; i++) {
+		const struct expr_value *v = value_of(r, r->text[i], rec);
+		size_t n = 0;
+		const char *s = scalar(v, &n, &why);
+
+		if (why != NULL)
+			return why;
+		*at = made_room(r, *at, n + sizeof n + 1);
+		*(*at)++ = s == NULL ? '-' : '+';
+		memcpy(*at, &n, sizeof n);
+		if (s != NULL)
+			memcpy(*at + sizeof n, s, n);
+		*at += sizeof n + n;
 	}
-	return r->ntexts == 0 ||
-	       (x->len - (size_t)(k - x->key) == r->tail.len &&
-		   memcmp(k, r->tail.p, r->tail.len) == 0);
+	return NULL;
+}
+
+/*
+ * The route's key: the parts as they stand in the record, parted by newlines,
+ * which no line has. Most parts are short: copying a fixed number of bytes
+ * and going on behind the part costs no branch that could be guessed wrong.
+ */
+static const char *
+make_key(struct reader *r, const struct record *rec, unsigned *flags)
+{
+	char *at = r->made;
+	const char *why;
+
+	for (int p = 0; p < r->nparts; p++) {
+		const struct json_span *s = &rec->val[r->part[p].path];
+		uint32_t n = part_len(&r->part[p], s);
+
+		*flags |= s->flags;
+		if (at + n + COPY + 1 >= r->made + r->made_room)
+			at = made_room(r, at, n + COPY + 1);
+		if (s->type == JSON_ABSENT) {
+			*at++ = '\n';
+			continue;
+		}
+		memcpy(at, s->p, COPY);
+		if (n > COPY)
+			memcpy(at + COPY, s->p + COPY, n - COPY);
+		at += n;
+		*at++ = '\n';
+	}
+	if (r->ntexts > 0 && (why = make_texts(r, rec, &at)) != NULL)
+		return why;
+	r->made_len = (size_t)(at - r->made);
+	return NULL;
+}
+
+static void
+more_slots(struct reader *r)
+{
+	size_t slots = 4 * r->slots;
+	struct route **t = xcalloc(slots, sizeof(struct route *));
+
+	for (size_t i = 0; i < r->slots; i++) {
+		struct route *x = r->routes[i];
+		size_t k;
+
+		if (x == NULL)
+			continue;
+		k = x->hash & (slots - 1);
+		while (t[k] != NULL)
+			k = (k + 1) & (slots - 1);
+		t[k] = x;
+	}
+	free(r->routes);
+	r->routes = t;
+	r->slots = slots;
 }
 
 static struct route *
-route_new(const struct reader *r, const struct record *rec, uint64_t hash)
+route_new(const struct reader *r, uint64_t hash)
 {
-	size_t len = r->ntexts == 0 ? 0 : r->tail.len;
-	struct route *x;
-	char *k;
+	struct route *x = xcalloc(1, sizeof *x + r->made_len);
 
-	for (int i = 0; i < r->nparts; i++)
-		len += sizeof(uint32_t) +
-		       part_len(&r->part[i], &rec->val[r->part[i].path]);
-	x = xcalloc(1, sizeof *x + len + PAD);
 	x->hash = hash;
-	x->len = (uint32_t)len;
-	k = x->key;
-	for (int i = 0; i < r->nparts; i++) {
-		const struct json_span *s = &rec->val[r->part[i].path];
-		uint32_t n = part_len(&r->part[i], s);
-
-		memcpy(k, &n, sizeof n);
-		k += sizeof n;
-		if (n > 0)
-			memcpy(k, s->p, n);
-		k += n;
-	}
-	if (r->ntexts > 0)
-		memcpy(k, r->tail.p, r->tail.len);
+	x->len = (uint32_t)r->made_len;
+	memcpy(x->key, r->made, r->made_len);
 	return x;
+}
+
+/* The slot of the route, or of the free place where it belongs. */
+static struct route **
+route_slot(const struct reader *r, uint64_t hash)
+{
+	size_t i = hash & (r->slots - 1);
+
+	for (; r->routes[i] != NULL; i = (i + 1) & (r->slots - 1)) {
+		const struct route *x = r->routes[i];
+
+		if (x->hash == hash && x->len == r->made_len &&
+		    memcmp(x->key, r->made, x->len) == 0)
+			break;
+	}
+	return &r->routes[i];
 }
 
 static void
@@ -688,6 +693,8 @@ act_accs(
 			r->over = true;
 			return "more groups than --max-groups";
 		}
+		t->family = t->acc[i]->family;
+		t->place[i] = (uint16_t)t->acc[i]->place;
 	}
 	return NULL;
 }
@@ -788,50 +795,49 @@ route_fill(struct reader *r, struct route *x, const struct record *rec)
 		x->event =
 		    agg_seen(r->agg, &r->agg->events, name->s, name->len);
 	x->cell = cell;
-	return route_acts(r, x, cell, name, rec);
+	why = route_acts(r, x, cell, name, rec);
+	/* routes are many, and most have few acts */
+	x->act = xreallocarray(x->act, x->nact + 1, sizeof *x->act);
+	x->sure = xreallocarray(x->sure, x->nsure + 1, sizeof *x->sure);
+	return why;
+}
+
+static struct route *
+route_make(
+    struct reader *r, const struct record *rec, uint64_t hash, const char **why)
+{
+	struct route *x = route_new(r, hash);
+
+	if ((*why = route_fill(r, x, rec)) != NULL) {
+		route_free(x);
+		return NULL;
+	}
+	if (r->nroutes == ROUTES_MAX)
+		forget_routes(r);
+	if (r->nroutes * 2 >= r->slots)
+		more_slots(r);
+	*route_slot(r, hash) = x;
+	r->nroutes++;
+	return x;
 }
 
 /* The route of a record; NULL and why. */
 static struct route *
 route_find(struct reader *r, const struct record *rec, const char **why)
 {
-	uint64_t h = r->seed;
 	unsigned flags = 0;
 	struct route *x;
-	size_t i;
+	uint64_t h;
 
-	for (int p = 0; p < r->nparts; p++) {
-		const struct json_span *s = &rec->val[r->part[p].path];
-
-		flags |= s->flags;
-		h = hash_part(h, s->p, part_len(&r->part[p], s));
-	}
-	if (r->ntexts > 0) {
-		if ((*why = text_parts(r, rec)) != NULL)
-			return NULL;
-		h ^= XXH3_64bits_withSeed(r->tail.p, r->tail.len, h);
-	}
-	i = h & (ROUTE_SLOTS - 1);
-	for (; (x = r->routes[i]) != NULL; i = (i + 1) & (ROUTE_SLOTS - 1))
-		if (x->hash == h && (flags & JSON_DUPLICATE) == 0 &&
-		    route_is(r, x, rec))
-			return x;
+	if ((*why = make_key(r, rec, &flags)) != NULL)
+		return NULL;
 	if (flags & JSON_DUPLICATE) {
 		*why = "a member that is read is there twice";
 		return NULL;
 	}
-	x = route_new(r, rec, h);
-	if ((*why = route_fill(r, x, rec)) != NULL) {
-		route_free(x);
-		return NULL;
-	}
-	if (r->nroutes == ROUTES_MAX) {
-		forget_routes(r);
-		i = h & (ROUTE_SLOTS - 1);
-	}
-	r->nroutes++;
-	r->routes[i] = x;
-	return x;
+	h = XXH3_64bits_withSeed(r->made, r->made_len, r->seed);
+	x = *route_slot(r, h);
+	return x != NULL ? x : route_make(r, rec, h, why);
 }
 
 /* --- planning --- */
@@ -1008,8 +1014,9 @@ plan_key(struct reader *r, const struct act *t, struct fp key)
 			r->keys = xreallocarray(
 			    r->keys, r->keys_room, sizeof *r->keys);
 		}
-		r->keys[r->nkeys++] = (struct key_op){t->acc[i], key};
-		acc_prefetch(r->agg, t->acc[i], key);
+		r->keys[r->nkeys++] =
+		    (struct key_op){t->acc[i], t->family, t->place[i], key};
+		family_prefetch(r->agg, t->family, t->acc[i], key);
 	}
 }
 
@@ -1035,8 +1042,14 @@ plan_value(struct reader *r, const struct act *t, const struct record *rec,
 		    time_of(r, rec, &e.us, why) < 0)
 			return -1;
 	}
-	for (unsigned i = 0; i < t->naccs; i++)
-		new_op(r, t->acc[i], kind)->e = e;
+	for (unsigned i = 0; i < t->naccs; i++) {
+		struct op *o = new_op(r, t->acc[i], kind);
+
+		if (kind == OP_VALUE)
+			o->e.value = e.value;
+		else
+			o->e = e;
+	}
 	return 1;
 }
 
@@ -1149,13 +1162,16 @@ reader_apply(struct reader *r)
 		    (unsigned long long)r->agg->max_groups);
 		return RC_OSERR;
 	}
-	for (size_t i = 0; i < r->nkeys; i++)
-		if (!agg_key(r->agg, r->keys[i].acc, r->keys[i].key)) {
+	for (size_t i = 0; i < r->nkeys; i++) {
+		const struct key_op *k = &r->keys[i];
+
+		if (!family_key(r->agg, k->family, k->acc, k->place, k->key)) {
 			warn_msg("--max-memory",
 			    "the distinct keys need more than %llu bytes",
 			    (unsigned long long)r->agg->max_memory);
 			return RC_OSERR;
 		}
+	}
 	for (size_t i = 0; i < r->nops; i++) {
 		struct op *o = &r->ops[i];
 
