@@ -498,6 +498,39 @@ see_directory(const char *path)
 	return RC_OK;
 }
 
+/*
+ * SQLite takes a file that was cut inside of its last page for whole. With a
+ * journal beside it, it may be just that: the journal has the page.
+ */
+static int
+see_header(const char *path, off_t size)
+{
+	unsigned char head[18];
+	char *wal = xasprintf("%s-wal", path);
+	struct stat st;
+	bool journal = lstat(wal, &st) == 0 && st.st_size > 0;
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? pread(fd, head, sizeof head, 0) : -1;
+	off_t page;
+
+	free(wal);
+	if (n < 0)
+		warn_sys(path, "cannot read the database");
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return RC_IO;
+	page = n == (ssize_t)sizeof head ? head[16] << 8 | head[17] : 0;
+	if (page == 1) /* so 65536 is written */
+		page = 65536;
+	if (page >= 512 && memcmp(head, "SQLite format 3", 16) == 0 &&
+	    (journal || size % page == 0))
+		return RC_OK;
+	warn_msg(path, "damaged: %s; move it away and rebuild it from raw",
+	    page >= 512 ? "it is cut or overwritten" : "not a database");
+	return RC_CONTRACT;
+}
+
 /* RC_NOTREADY: it is not there. */
 static int
 see_file(const char *path, int flags, struct stat *st)
@@ -527,7 +560,7 @@ see_file(const char *path, int flags, struct stat *st)
 		    "damaged: the file is empty; move it away and rebuild it");
 		return RC_CONTRACT;
 	}
-	return RC_OK;
+	return see_header(path, st->st_size);
 }
 
 /*

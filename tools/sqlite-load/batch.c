@@ -319,6 +319,36 @@ batch_fresh(struct table *t, const char *batch, const char *fingerprint,
 	    "tt", batch, t->name);
 }
 
+/* Has a row that is brought over a key that the new ones have? */
+static int
+check_append(struct table *t, struct slot *s, const struct slot *from)
+{
+	struct buf sql = BUF_INIT(SQL_MAX);
+	sqlite3_stmt *st;
+	int rc;
+
+	buf_str(&sql, "SELECT 1 FROM ");
+	db_name(&sql, t->store);
+	buf_str(&sql, " o JOIN ");
+	db_name(&sql, t->store);
+	buf_str(&sql, " n ON n.source_system = o.source_system"
+		      " AND n.feed = o.feed AND n.date = o.date"
+		      " AND n.batch_id = ?6 AND n.generation = ?7");
+	table_key_equal(t, &sql, "n", "o");
+	buf_str(&sql, " WHERE ");
+	table_at(&sql, "o.", 1);
+	buf_str(&sql, " LIMIT 1");
+	rc = db_query(t->db, &st, buf_cstr(&sql), "ttttiti", ROWS_ARGS(from),
+	    s->batch, s->generation);
+	buf_release(&sql);
+	if (rc == RC_OK)
+		rc = db_step(t->db, st);
+	sqlite3_finalize(st);
+	if (rc == RC_OK)
+		return refuse(s, RC_CONTRACT, "a key is there already");
+	return rc == RC_NOTREADY ? RC_OK : rc;
+}
+
 /* Brings the visible rows over that the new generation does not have. */
 static int
 carry_over(
@@ -326,8 +356,12 @@ carry_over(
 {
 	struct buf sql = BUF_INIT(SQL_MAX);
 	int64_t before = db_changes(t->db);
-	int rc;
+	int rc = RC_OK;
 
+	if (mode == MODE_APPEND && t->has_key)
+		rc = check_append(t, s, from);
+	if (rc != RC_OK)
+		return rc;
 	buf_str(&sql,
 	    mode == MODE_UPSERT ? "INSERT OR IGNORE INTO " : "INSERT INTO ");
 	db_name(&sql, t->store);
@@ -342,8 +376,6 @@ carry_over(
 	rc = db_run(t->db, buf_cstr(&sql), "ttttiti", ROWS_ARGS(from), s->batch,
 	    s->generation);
 	buf_release(&sql);
-	if (rc == RC_CONTRACT && sqlite3_errcode(t->db->h) == SQLITE_CONSTRAINT)
-		return refuse(s, rc, "a key is there already");
 	s->rows += (uint64_t)(db_changes(t->db) - before);
 	return rc;
 }

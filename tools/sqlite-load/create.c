@@ -15,14 +15,16 @@ enum type { TEXT, INTEGER, DECIMAL, REAL, BOOL, JSON, UNKNOWN };
 
 static const struct {
 	const char *word, *sql, *kind;
+	const char *foreign; /* where no table of ours keeps the kind */
 } types[] = {
-    [TEXT] = {"text", "TEXT", NULL},
-    [INTEGER] = {"integer", "INTEGER", NULL},
-    [DECIMAL] = {"decimal", "TEXT", "decimal"},
-    [REAL] = {"real", "REAL", NULL},
-    [BOOL] = {"bool", "INTEGER", "bool"},
-    [JSON] = {"json", "TEXT", "json"},
-    [UNKNOWN] = {"", "TEXT", "json"}, /* null in all that was seen */
+    [TEXT] = {"text", "TEXT", NULL, "TEXT"},
+    [INTEGER] = {"integer", "INTEGER", NULL, "INTEGER"},
+    [DECIMAL] = {"decimal", "TEXT", "decimal", "DECIMAL_TEXT"},
+    [REAL] = {"real", "REAL", NULL, "REAL"},
+    [BOOL] = {"bool", "INTEGER", "bool", "BOOL_INT"},
+    [JSON] = {"json", "TEXT", "json", "JSON_TEXT"},
+    [UNKNOWN] = {"", "TEXT", "json",
+	"JSON_TEXT"}, /* null in all that was seen */
 };
 
 struct list {
@@ -189,7 +191,8 @@ check_key(const struct list *l, const char *key)
 }
 
 static void
-table_sql(struct buf *sql, const struct create *c, const struct list *l)
+table_sql(
+    struct buf *sql, const struct create *c, const struct list *l, bool foreign)
 {
 	buf_str(sql, "CREATE TABLE ");
 	buf_fmt(sql, "\"%s%s\" (", c->name, c->versioned ? "_rows" : "");
@@ -200,7 +203,8 @@ table_sql(struct buf *sql, const struct create *c, const struct list *l)
 	for (size_t i = 0; i < l->n; i++)
 		if (!c->versioned || !managed_name(l->col[i].name))
 			buf_fmt(sql, "\"%s\" %s%s, ", l->col[i].name,
-			    types[l->col[i].type].sql,
+			    foreign ? types[l->col[i].type].foreign
+				    : types[l->col[i].type].sql,
 			    in_key(c->key, l->col[i].name) ? " NOT NULL" : "");
 	sql->len -= 2;
 	if (c->key != NULL) {
@@ -215,7 +219,9 @@ table_sql(struct buf *sql, const struct create *c, const struct list *l)
 		sql->len -= 2;
 		buf_char(sql, ')');
 	}
-	buf_str(sql, c->key != NULL ? ") STRICT, WITHOUT ROWID" : ") STRICT");
+	buf_str(sql, c->key != NULL ? ") WITHOUT ROWID" : ")");
+	if (!foreign)
+		buf_str(sql, c->key != NULL ? ", STRICT" : " STRICT");
 }
 
 static void
@@ -242,7 +248,7 @@ run(struct db *d, const struct create *c, const struct list *l)
 	char *store = xasprintf("%s%s", c->name, c->versioned ? "_rows" : "");
 	int rc;
 
-	table_sql(&sql, c, l);
+	table_sql(&sql, c, l, !d->warehouse);
 	rc = db_run(d, buf_cstr(&sql), "");
 	if (rc == RC_OK && c->versioned) {
 		buf_reset(&sql);

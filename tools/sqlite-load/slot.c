@@ -13,8 +13,10 @@ enum { LINEAGE_MAX = 64 << 10 };
 void
 slot_set(char **text, const char *value)
 {
-	free(*text);
+	char *old = *text; /* value may be it */
+
 	*text = xstrdup(value != NULL ? value : "");
+	free(old);
 }
 
 struct slot *

@@ -61,6 +61,12 @@ type_of(const char *declared, const char *kind)
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		if (strcmp(kind, kinds[i].word) == 0)
 			return kinds[i].type;
+	if (sqlite3_stricmp(declared, "DECIMAL_TEXT") == 0)
+		return COL_DECIMAL;
+	if (sqlite3_stricmp(declared, "JSON_TEXT") == 0)
+		return COL_JSON;
+	if (sqlite3_stricmp(declared, "BOOL_INT") == 0)
+		return COL_BOOL;
 	/* SQLite's own rules of affinity, in their order */
 	if (sqlite3_strlike("%INT%", declared, 0) == 0)
 		return COL_INT;

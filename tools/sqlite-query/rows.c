@@ -67,10 +67,17 @@ kind_of(struct db *d, sqlite3_stmt *of, int col, enum kind *kind)
 	};
 	const char *table = sqlite3_column_table_name(of, col);
 	const char *column = sqlite3_column_origin_name(of, col);
+	const char *declared = sqlite3_column_decltype(of, col);
 	sqlite3_stmt *st;
 	int rc;
 
 	*kind = KIND_PLAIN;
+	if (declared != NULL && strcmp(declared, "DECIMAL_TEXT") == 0)
+		*kind = KIND_DECIMAL;
+	else if (declared != NULL && strcmp(declared, "JSON_TEXT") == 0)
+		*kind = KIND_JSON;
+	else if (declared != NULL && strcmp(declared, "BOOL_INT") == 0)
+		*kind = KIND_BOOL;
 	if (!d->warehouse || table == NULL || column == NULL)
 		return RC_OK;
 	rc = db_query(d, &st,
