@@ -1,8 +1,4 @@
-/*
- * SHA-256 and HMAC: libcrypto for whole messages, SHA-NI where there is it.
- * HMAC starts from prepared states, which libcrypto cannot load, so that the
- * portable path has its own block function for it.
- */
+/* SHA-256 and HMAC: SHA-NI for many messages at once, libcrypto else. */
 #include "sha.h"
 
 #include <stdbool.h>
@@ -10,7 +6,8 @@
 #include <string.h>
 
 /* The plain functions: EVP_MD_fetch crashes where there was no memory for
- * libcrypto's initialisation, and takes a millisecond at each start. */
+ * libcrypto's initialisation, and takes a millisecond at each start. HMAC
+ * also needs to begin from a prepared state, which EVP cannot. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 
@@ -109,82 +106,32 @@ sha256_end(struct sha256 *s, unsigned char out[SHA_LEN])
 	free(s);
 }
 
-static inline uint32_t
-ror(uint32_t x, int n)
-{
-	return x >> n | x << (32 - n);
-}
-
-static inline uint32_t
-load32(const unsigned char *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
-	       (uint32_t)p[2] << 8 | p[3];
-}
-
-static void
-block_portable(uint32_t h[8], const unsigned char *p)
-{
-	uint32_t w[64], v[8];
-
-	for (int i = 0; i < 16; i++)
-		w[i] = load32(p + 4 * i);
-	for (int i = 16; i < 64; i++) {
-		uint32_t x = w[i - 15], y = w[i - 2];
-
-		w[i] = w[i - 16] + (ror(x, 7) ^ ror(x, 18) ^ x >> 3) +
-		       w[i - 7] + (ror(y, 17) ^ ror(y, 19) ^ y >> 10);
-	}
-	memcpy(v, h, sizeof v);
-	for (int i = 0; i < 64; i++) {
-		uint32_t a = v[0], e = v[4];
-		uint32_t t = v[7] + (ror(e, 6) ^ ror(e, 11) ^ ror(e, 25)) +
-			     ((e & v[5]) ^ (~e & v[6])) + sha_k[i] + w[i];
-		uint32_t u = (ror(a, 2) ^ ror(a, 13) ^ ror(a, 22)) +
-			     ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
-
-		memmove(v + 1, v, 7 * sizeof v[0]);
-		v[4] += t;
-		v[0] = t + u;
-	}
-	for (int i = 0; i < 8; i++)
-		h[i] += v[i];
-}
-
 static void
 block(uint32_t h[8], const unsigned char *p)
 {
-	if (use_ni())
-		sha_ni_blocks(h, p, 1);
-	else
-		block_portable(h, p);
+	SHA256_CTX c;
+
+	if (use_ni()) {
+		sha_ni_block(h, p);
+		return;
+	}
+	SHA256_Init(&c);
+	memcpy(c.h, h, sizeof c.h);
+	SHA256_Transform(&c, p);
+	memcpy(h, c.h, sizeof c.h);
 }
 
 /* A message of which `before` bytes are in the start state already. */
 static void
 finish_portable(const struct sha_job *job, size_t i)
 {
-	const unsigned char *p = job->p[i];
-	size_t n = job->len[i];
-	uint64_t bits = (job->before + n) * 8;
-	unsigned char tail[128] = {0};
-	uint32_t h[8];
-	size_t end;
+	SHA256_CTX c;
 
-	memcpy(h, job->start, sizeof h);
-	for (; n >= 64; n -= 64, p += 64)
-		block_portable(h, p);
-	if (n > 0)
-		memcpy(tail, p, n);
-	tail[n] = 0x80;
-	end = n < 56 ? 64 : 128;
-	for (size_t k = 0; k < 8; k++)
-		tail[end - 1 - k] = (unsigned char)(bits >> 8 * k);
-	for (size_t at = 0; at < end; at += 64)
-		block_portable(h, tail + at);
-	for (size_t k = 0; k < SHA_LEN; k++)
-		job->out[i][k] =
-		    (unsigned char)(h[k / 4] >> (24 - 8 * (k % 4)));
+	SHA256_Init(&c);
+	memcpy(c.h, job->start, sizeof c.h);
+	c.Nl = (SHA_LONG)(job->before * 8);
+	SHA256_Update(&c, job->p[i], job->len[i]);
+	SHA256_Final(job->out[i], &c);
 }
 
 static void
