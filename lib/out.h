@@ -54,7 +54,8 @@ static inline void
 out_write(struct out *o, const void *p, size_t n)
 {
 	if (n < o->cap - o->len) {
-		memcpy(o->p + o->len, p, n);
+		if (n > 0) /* p may be NULL then */
+			memcpy(o->p + o->len, p, n);
 		o->len += n;
 		o->bytes += n;
 	} else {
