@@ -12,6 +12,14 @@
 #define FIRST_CAP ((size_t)64)
 #define PAGES ((size_t)1 << 20) /* tables from this size are mapped */
 
+/* Tables of several families grow through the same sizes: wiping pages that
+ * one has left is cheaper than asking the kernel for others. */
+#define SPARE 8
+static struct {
+	uint64_t *p;
+	size_t bytes;
+} spare[SPARE];
+
 static uint64_t *
 slots_new(size_t bytes)
 {
@@ -19,6 +27,13 @@ slots_new(size_t bytes)
 
 	if (bytes < PAGES)
 		return xcalloc(1, bytes);
+	for (int i = 0; i < SPARE; i++)
+		if (spare[i].p != NULL && spare[i].bytes == bytes) {
+			p = spare[i].p;
+			spare[i].p = NULL;
+			memset(p, 0, bytes);
+			return p;
+		}
 	p = sys_pages(bytes);
 	if (p == NULL)
 		die(RC_OSERR, NULL, "out of memory");
@@ -28,10 +43,30 @@ slots_new(size_t bytes)
 static void
 slots_free(uint64_t *p, size_t bytes)
 {
-	if (bytes < PAGES)
+	int i = 0;
+
+	if (bytes < PAGES) {
 		free(p);
-	else
+		return;
+	}
+	while (i < SPARE && spare[i].p != NULL)
+		i++;
+	if (i == SPARE) {
 		sys_pages_free(p, bytes);
+		return;
+	}
+	spare[i].p = p;
+	spare[i].bytes = bytes;
+}
+
+void
+keys_give_back(void)
+{
+	for (int i = 0; i < SPARE; i++)
+		if (spare[i].p != NULL) {
+			sys_pages_free(spare[i].p, spare[i].bytes);
+			spare[i].p = NULL;
+		}
 }
 
 size_t

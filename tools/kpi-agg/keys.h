@@ -23,6 +23,8 @@ struct keys {
 
 void keys_init(struct keys *k);
 void keys_release(struct keys *k);
+/* Frees what released tables left for others; before the program ends. */
+void keys_give_back(void);
 /* Room for one key more. False: the table would be over max bytes. */
 bool keys_room(struct keys *k, uint64_t max);
 /* Twice the places. */

@@ -744,6 +744,7 @@ main(int argc, char **argv)
 	reader_free(t.reader);
 	if (t.told.texts != NULL)
 		agg_release(&t.told);
+	keys_give_back();
 	apps_free(t.apps);
 	dict_free(t.d);
 	free(apps);
