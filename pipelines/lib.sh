@@ -26,10 +26,11 @@ DB=${DB:-$WEIR_HOME/warehouse.db}
 SALT=${SALT:-$WEIR_HOME/salt}
 JOBS=${JOBS:-$(nproc)}
 export WEIR_HOME WEIR_CONF KPIS APPS PII DB SALT JOBS
-# From a checkout the programs are in build/bin; installed ones are in PATH.
+# From a checkout the programs are its own, installed ones are in PATH.
 if [[ -n ${WEIR_BIN:-} ]]; then
 	PATH=$WEIR_BIN:$PATH
-elif ! command -v sqlite-load >/dev/null; then
+elif [[ -x $WEIR_ROOT/${WEIR_B:-build}/bin/sqlite-load &&
+	$(command -v sqlite-load) != "$WEIR_ROOT"/* ]]; then
 	PATH=$WEIR_ROOT/${WEIR_B:-build}/bin:$PATH
 fi
 
@@ -294,29 +295,31 @@ ga4_files_clash() {
 	((one > 1 || (one > 0 && many > 0)))
 }
 
-# The zone that the days of a property are in.
-ga4_zone() { # FEED
-	local zone
-	zone=$(sql "select coalesce(time_zone, '') as v from dim_apps,
+# The zone that the days of a property are in. Asked once a process: ZONE_OF.
+declare -A ZONE_OF
+ga4_zone() { # FEED: sets ZONE
+	ZONE=${ZONE_OF[$1]:-}
+	[[ -z $ZONE ]] || return 0
+	ZONE=$(sql "select coalesce(time_zone, '') as v from dim_apps,
 	    json_each(config, '\$.sources.ga4.feeds')
-	    where json_each.value = '$1' limit 1")
-	if [[ -z $zone ]]; then
+	    where json_each.value = '$1' limit 1") || return
+	if [[ -z $ZONE ]]; then
 		say "ga4.$1" "warning: the property is not in ${APPS##*/}; its days are taken as UTC, its rows as app '$1'"
-		zone=UTC
+		ZONE=UTC
 	fi
-	printf '%s\n' "$zone"
+	ZONE_OF[$1]=$ZONE
 }
 
 # Does the property hold the app, as far as apps.jq knows? An app without
 # properties of its own may be in any.
 ga4_feed_has_app() { # FEED APP
 	local n
-	n=$(sql "select count(*) as v from dim_apps where app_id = '$2'")
+	n=$(sql "select count(*) as v from dim_apps where app_id = '$2'") || exit
 	[[ $n != 0 ]] || die 78 "$APPS" "no app '$2'"
 	n=$(sql "select count(*) as v from dim_apps a where app_id = '$2' and
 	    (json_extract(a.config, '\$.sources.ga4.feeds') is null or exists
 	    (select 1 from json_each(a.config, '\$.sources.ga4.feeds') f
-	    where f.value = '$1'))")
+	    where f.value = '$1'))") || exit
 	[[ $n != 0 ]]
 }
 
@@ -413,7 +416,7 @@ first_message() { # FINDINGS
 # Fetches a day of a property, and publishes its KPIs or says why not.
 # The same again changes nothing.
 feed_day() { # DIRECTORY DATE
-	local feed batch print state rc=0 input fetched zone command
+	local feed batch print state rc=0 input fetched command
 	feed=$(ga4_feed "$1")
 	batch=ga4.$feed.$2
 	ga4_files "$1" "$2"
@@ -446,14 +449,14 @@ feed_day() { # DIRECTORY DATE
 			;;
 		esac
 	fi
-	zone=$(ga4_zone "$feed")
+	ga4_zone "$feed" || return
 	fetched=$(fetched_at)
 	command=(cat --)
 	# status 3 makes the partition a partial one
 	[[ $OUTCOME != partial ]] ||
 		command=(sh -c 'cat -- "$@" && exit 3' sh)
 
-	ndjson-part --source ga4 --feed "$feed" --date "$2" --tz "$zone" \
+	ndjson-part --source ga4 --feed "$feed" --date "$2" --tz "$ZONE" \
 		--set "fetched_at=\"$fetched\"" \
 		--set "input_sha256=\"$input\"" --allow-empty \
 		-- "${command[@]}" "${FILES[@]}" |
@@ -492,6 +495,7 @@ fetched_at() {
 run_tasks() {
 	local dir day st total=0 running=0
 	while IFS=$'\t' read -r dir day; do
+		ga4_zone "$(ga4_feed "$dir")"
 		while ((running >= JOBS)); do
 			st=0
 			wait -n || st=$?
