@@ -13,6 +13,10 @@
 #include "file.h"
 #include "mem.h"
 
+/* The lock around the ledger is held for moments: another batch that starts or
+ * is committed is no reason to fail. Seconds. */
+#define MOMENTS 60u
+
 int
 store_damage(const struct store *s, const char *name, const char *what)
 {
@@ -72,7 +76,8 @@ clear_temporary(int dir)
 int
 store_lock(struct store *s)
 {
-	int rc = lock_take(s->dir, "lock", s->wait, &s->lock);
+	unsigned wait = s->wait > MOMENTS ? s->wait : MOMENTS;
+	int rc = lock_take(s->dir, "lock", wait, &s->lock);
 
 	if (rc != RC_OK) {
 		s->lock = -1;
