@@ -109,11 +109,12 @@ texts_grow(struct agg *a)
 const struct text *
 agg_text(struct agg *a, const char *p, size_t n)
 {
-	uint64_t h = XXH3_64bits_withSeed(p, n, seed());
+	const char *s = n > 0 ? p : ""; /* an empty text may stand nowhere */
+	uint64_t h = XXH3_64bits_withSeed(s, n, seed());
 	struct text *t = a->texts[h & (a->text_slots - 1)];
 
 	while (t != NULL &&
-	       (t->hash != h || t->len != n || memcmp(t->s, p, n) != 0))
+	       (t->hash != h || t->len != n || memcmp(t->s, s, n) != 0))
 		t = t->next;
 	if (t != NULL)
 		return t;
@@ -122,7 +123,7 @@ agg_text(struct agg *a, const char *p, size_t n)
 	t = xmalloc(sizeof *t + n + 1);
 	t->hash = h;
 	t->len = n;
-	memcpy(t->s, p, n);
+	memcpy(t->s, s, n);
 	t->s[n] = '\0';
 	t->next = a->texts[h & (a->text_slots - 1)];
 	a->texts[h & (a->text_slots - 1)] = t;
