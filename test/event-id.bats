@@ -196,6 +196,7 @@ ga4_row='{"event_date":"20261120","event_timestamp":"1763608620123456",
 same_as_row() { # reads a row
 	local id
 	id=$(id_of --source ga4 --profile ga4)
+	[[ $id == ga4:* ]]
 	[ "$id" = "$want" ] || { echo "$1: $id, not $want"; false; }
 }
 
