@@ -44,15 +44,12 @@ url_wrong(const char *text, bool http)
 int
 ping_open(struct run *run)
 {
-	struct secret s;
 	const char *wrong;
-	int rc = secret_read(run->ping_file, &s);
+	int rc = secret_read(run->ping_file, &run->secret);
 
 	if (rc != RC_OK)
 		return rc;
-	run->url = xstrndup(s.p, s.len);
-	secret_wipe(&s);
-	diag_secret(run->url, strlen(run->url));
+	run->url = xstrndup(run->secret.p, run->secret.len);
 	if ((wrong = url_wrong(run->url, run->ping_http)) != NULL) {
 		warn_msg(run->ping_file, "%s", wrong);
 		return RC_CONFIG;

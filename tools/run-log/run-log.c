@@ -223,6 +223,11 @@ run_release(struct run *run)
 	if (run->home_fd >= 0)
 		close(run->home_fd);
 	free(run->stats_path);
+	if (run->url != NULL) {
+		explicit_bzero(run->url, strlen(run->url));
+		free(run->url);
+		secret_wipe(&run->secret);
+	}
 }
 
 int

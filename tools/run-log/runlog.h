@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "buf.h"
+#include "file.h"
 
 #define RUN_ID_MAX 100
 #define TAIL_LINES 32
@@ -57,9 +58,11 @@ struct run {
 	int64_t start_ms, end_ms, start_mono_ns, end_mono_ns;
 	int home_fd, runs_fd, lock_fd;
 	char *stats_path; /* absolute */
-	char *url;        /* to ping; a secret */
-	int signal;       /* that ended us, 0 if none */
-	int status;       /* the command's, then the gravest of all */
+	struct secret
+	    secret; /* the URL to ping: diag refers to it to the end */
+	char *url;
+	int signal; /* that ended us, 0 if none */
+	int status; /* the command's, then the gravest of all */
 	struct tail tail;
 	struct tally tally;
 };
