@@ -247,9 +247,9 @@ number(struct trans *t, unsigned *v)
 	const char *from = t->p;
 
 	*v = 0;
-	while (
-	    t->p < t->end && *t->p >= '0' && *t->p <= '9' && *v <= REPEAT_MAX)
-		*v = *v * 10 + (unsigned)(*t->p++ - '0');
+	for (; t->p < t->end && *t->p >= '0' && *t->p <= '9'; t->p++)
+		if (*v <= REPEAT_MAX)
+			*v = *v * 10 + (unsigned)(*t->p - '0');
 	return t->p > from;
 }
 
