@@ -1,9 +1,8 @@
 /*
  * Linear probing, where a member's home is its rank in the range of all
  * 64-bit values, scaled to the capacity. Members so stand nearly in order, a
- * larger table is filled by one sweep from front to back, and the old one's
- * pages are given back as the sweep passes them: the peak is the new table
- * alone, and it need not be twice the old.
+ * table grows in its place by one sweep from front to back: the peak is the
+ * new table alone, and it need not be twice the old.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +19,7 @@
 #define FIRST_CAP ((size_t)1024)
 #define FIRST_SLACK ((size_t)512) /* slots behind the last home */
 #define SLOT sizeof(struct fp)
-#define GIVE_BACK ((size_t)2 << 20) /* a huge page */
-#define SWEEP 256                   /* slots moved at a time */
+#define SWEEP 256 /* slots moved at a time */
 
 __extension__ typedef unsigned __int128 u128;
 
@@ -137,36 +135,53 @@ refill(const struct fpset *s, struct front *f, const struct fp *x, size_t n)
 	}
 }
 
+/* All members to the end of the slots, in their order. The first of them. */
+static struct fp *
+pack(struct fp *slot, size_t used, size_t total)
+{
+	struct fp *to = slot + total;
+
+	for (struct fp *p = slot + used; p-- > slot;) {
+		to[-1] = *p;
+		to -= !is_empty(p);
+	}
+	return to;
+}
+
 /*
- * Moves everything into a table of at least the present capacity. As homes
- * only spread, a tail that fitted into the slack fits again.
+ * Grows the table in its place: packs the members at its end, and sweeps them
+ * to their homes from the front. The sweep never meets what it has not read:
+ * no member was before its home, homes have only spread, and so the first k
+ * members fit as far from the end of the table as they were before.
  */
 static void
 resize(struct fpset *s, size_t cap, size_t slack)
 {
-	struct fp *old = s->slot, *given = old, *end = old + s->total;
-	struct fp some[SWEEP];
+	size_t used = s->total;
+	struct fp some[SWEEP], *p, *end;
 	struct front f;
 
-	s->slot = f.run = f.end = new_slots(cap + slack);
+	s->slot = sys_pages_grow(s->slot, used * SLOT, (cap + slack) * SLOT);
+	if (s->slot == NULL)
+		die(RC_OSERR, NULL, "out of memory");
 	s->cap = cap;
 	s->total = cap + slack;
 	s->full = full_at(cap);
-	for (struct fp *p = old; p < end;) {
-		struct fp *stop = (size_t)(end - p) > SWEEP ? p + SWEEP : end;
-		size_t n = 0;
+	f.run = f.end = s->slot;
+	end = s->slot + s->total;
+	p = pack(s->slot, used, s->total);
+	memset(s->slot, 0,
+	    (size_t)((p < s->slot + used ? p : s->slot + used) - s->slot) *
+		SLOT);
+	while (p < end) {
+		size_t n =
+		    (size_t)(end - p) < SWEEP ? (size_t)(end - p) : SWEEP;
 
-		for (; p < stop; p++) {
-			some[n] = *p;
-			n += !is_empty(p);
-		}
+		memcpy(some, p, n * SLOT);
+		memset(p, 0, n * SLOT);
 		refill(s, &f, some, n);
-		if ((size_t)(p - given) * SLOT >= GIVE_BACK) {
-			sys_pages_free(given, GIVE_BACK);
-			given += GIVE_BACK / SLOT;
-		}
+		p += n;
 	}
-	sys_pages_free(given, (size_t)(end - given) * SLOT);
 }
 
 /* Half as many homes again, or up to the limit. False: no room is left. */

@@ -188,6 +188,18 @@ sys_pages(size_t size)
 	return p;
 }
 
+void *
+sys_pages_grow(void *p, size_t size, size_t more)
+{
+	void *q = mremap(p, size > 0 ? size : 1, more, MREMAP_MAYMOVE);
+
+	if (q == MAP_FAILED)
+		return NULL;
+	if (more >= HUGE_PAGE)
+		(void)madvise(q, more, MADV_HUGEPAGE);
+	return q;
+}
+
 void
 sys_pages_free(void *p, size_t size)
 {

@@ -27,6 +27,9 @@ int sys_write_all(int fd, const void *p, size_t n);
 
 /* Zeroed pages, huge ones asked for. NULL where there is no memory. */
 void *sys_pages(size_t size);
+/* Moved if need be; what is added is zeroed. NULL, and p is as it was, where
+ * there is no memory. */
+void *sys_pages_grow(void *p, size_t size, size_t more);
 void sys_pages_free(void *p, size_t size);
 
 void sys_random(void *p, size_t n); /* getrandom; dies 71 */
