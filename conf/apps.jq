@@ -21,8 +21,8 @@
       # Alarm when one of these has no data.
       "critical": ["profile_created", "sessions", "orders"],
 
-      # Per source: which records belong to this app. The first that fits
-      # decides: ids, then streams, then feeds.
+      # Per source: which records belong to this app. A record with an id by
+      # the id alone, one without by its stream, else by its feed.
       "sources": {
         "ga4": {
           "feeds": ["412345678"],           # properties (analytics_<this>)

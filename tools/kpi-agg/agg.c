@@ -438,14 +438,6 @@ keep_and_count(struct agg *a, struct acc *x, struct fp key)
 	return keep_key(a, x, key);
 }
 
-void
-agg_spread_keys(struct agg *a)
-{
-	for (struct family *f = a->families; f != NULL; f = f->next)
-		if (!f->direct)
-			spread(a, f, keep_and_count);
-}
-
 uint64_t
 agg_count_keys(const struct agg *a)
 {
@@ -555,6 +547,24 @@ settle_once(struct acc *x)
 		if (i == 0 || s->v[i].who.hi != s->v[i - 1].who.hi ||
 		    s->v[i].who.lo != s->v[i - 1].who.lo)
 			sum_add(&x->sum, &s->v[i].value);
+}
+
+static void
+sort_events(struct events *s)
+{
+	if (s->n > 1)
+		qsort(s->v, s->n, sizeof *s->v, by_event);
+}
+
+void
+agg_to_partial(struct agg *a)
+{
+	for (struct family *f = a->families; f != NULL; f = f->next)
+		if (!f->direct)
+			spread(a, f, keep_and_count);
+	for (size_t i = 0; i < a->acc_slots; i++)
+		for (struct acc *x = a->accs[i]; x != NULL; x = x->next)
+			sort_events(&x->events);
 }
 
 static int
@@ -777,9 +787,7 @@ agg_finish(struct agg *a, struct acc ***sorted, size_t *n)
 	for (size_t i = 0; i < a->naccs; i++) {
 		struct acc *x = v[i];
 
-		if (x->events.n > 1)
-			qsort(x->events.v, x->events.n, sizeof *x->events.v,
-			    by_event);
+		sort_events(&x->events);
 		if (a->d->metric[x->metric].once >= 0)
 			settle_once(x);
 	}

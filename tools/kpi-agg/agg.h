@@ -174,8 +174,9 @@ void agg_finish(struct agg *a, struct acc ***sorted, size_t *n);
 struct acc **agg_sorted(struct agg *a, size_t *n);
 struct cell **agg_cells(struct agg *a);
 void agg_sort_seen(struct seen **list); /* by name */
-/* The keys of a partial result, from the families to the accumulators. */
-void agg_spread_keys(struct agg *a);
+/* Makes ready for a partial result: keys go from the families to the
+ * accumulators, and events are in order. */
+void agg_to_partial(struct agg *a);
 uint64_t agg_count_keys(const struct agg *a);
 /* Order by bytes; NULL first. */
 int text_order(const struct text *a, const struct text *b);

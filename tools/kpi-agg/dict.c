@@ -1042,9 +1042,11 @@ apps_find(
 	for (size_t i = 0; id != NULL && i < a->n; i++)
 		if (names_have(&a->app[i].ids, id, strlen(id)))
 			return &a->app[i];
+	/* A bundle that nobody knows is not the app of its neighbours. */
+	if (id != NULL)
+		return NULL;
 	for (size_t i = 0; stream != NULL && i < a->n; i++)
 		if (names_have(&a->app[i].streams, stream, strlen(stream)))
 			return &a->app[i];
-	/* A bundle that nobody knows is not the property's first app. */
-	return id != NULL ? NULL : by_feed(a, feed);
+	return by_feed(a, feed);
 }

@@ -115,16 +115,13 @@ end_record(struct writer *w, struct jsonw *j)
 static void
 put_sum(struct writer *w, struct jsonw *j, const struct sum *s)
 {
-	const struct sum_part *one, *more;
-	size_t n = sum_parts(s, &one, &more);
+	const struct sum_part *p;
 	struct jsonw list, part;
 
-	if (n == 0)
+	if (!s->used)
 		return;
 	jsonw_open(j, "sum", &list, '[');
-	for (size_t i = 0; i < n; i++) {
-		const struct sum_part *p = i == 0 ? one : &more[i - 1];
-
+	for (size_t i = 0; (p = sum_part(s, i)) != NULL; i++) {
 		jsonw_open(&list, NULL, &part, '[');
 		jsonw_i64(&part, NULL, p->scale);
 		jsonw_raw(&part, NULL, "\"", 1);
@@ -249,7 +246,7 @@ partial_write(struct agg *a, rows_put *put, void *ctx)
 	size_t n;
 	struct jsonw j;
 
-	agg_spread_keys(a);
+	agg_to_partial(a);
 	cells = agg_cells(a);
 	for (size_t i = 0; i < a->ncells; i++)
 		if (cells[i]->wanted &&

@@ -46,8 +46,10 @@ struct route {
 };
 
 struct memo_value {
-	uint64_t at; /* the record it is of */
+	uint64_t at, number_at; /* the record it is of */
 	struct expr_value v;
+	int is_number; /* as number_of returns */
+	struct dec number;
 };
 
 struct memo_key {
@@ -932,33 +934,44 @@ is_no_number(const struct expr_value *v)
 	return false;
 }
 
-/* 1: a number; 0: null, or NaN as the Google APIs write it; -1: error. */
 static int
-number_of(struct reader *r, int expr, const struct record *rec, struct dec *out,
+read_number(struct reader *r, const struct expr_value *v, struct dec *out,
     const char **why)
 {
-	const struct expr_value *v = value_of(r, expr, rec);
-
 	if (is_null(v))
 		return 0;
 	if (v->type == EXPR_ERROR) {
 		*why = v->p;
 		return -1;
 	}
-	if (v->type != EXPR_NUMBER && v->type != EXPR_STRING) {
-		*why = "the value of a metric is no number";
+	*why = "the value of a metric is no number";
+	if (v->type != EXPR_NUMBER && v->type != EXPR_STRING)
 		return -1;
-	}
 	if (dec_parse(v->p, v->len, out))
 		return 1;
 	if (v->type == EXPR_STRING && is_no_number(v)) {
 		r->nans++;
 		return 0;
 	}
-	*why = v->type == EXPR_NUMBER
-		   ? "the value of a metric has more than 38 digits"
-		   : "the value of a metric is no number";
+	if (v->type == EXPR_NUMBER)
+		*why = "the value of a metric has more than 38 digits";
 	return -1;
+}
+
+/* 1: a number; 0: null, or NaN as the Google APIs write it; -1: error. */
+static int
+number_of(struct reader *r, int expr, const struct record *rec, struct dec *out,
+    const char **why)
+{
+	const struct expr_value *v = value_of(r, expr, rec);
+	struct memo_value *m = &r->value[expr];
+
+	if (m->number_at != r->at) {
+		m->number_at = r->at;
+		m->is_number = read_number(r, v, &m->number, why);
+	}
+	*out = m->number;
+	return m->is_number;
 }
 
 /* 1: a time; 0: null; -1: error. */

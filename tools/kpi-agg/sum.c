@@ -162,42 +162,33 @@ big_dec(struct big *b, int32_t scale, struct dec *d)
 	return true;
 }
 
+const struct sum_part *
+sum_part(const struct sum *s, size_t i)
+{
+	size_t before = 0;
+
+	if (!s->used || i > s->nmore)
+		return NULL;
+	while (before < s->nmore && s->more[before].scale < s->one.scale)
+		before++;
+	if (i == before)
+		return &s->one;
+	return &s->more[i < before ? i : i - 1];
+}
+
 bool
 sum_total(const struct sum *s, struct dec *d)
 {
+	const struct sum_part *p = sum_part(s, 0);
 	struct big b = {{0}};
-	int32_t scale;
-	bool one = false; /* done */
-	size_t i = 0;
+	int32_t scale = p == NULL ? 0 : p->scale;
 
-	if (!s->used) {
-		*d = DEC_ZERO;
-		return true;
-	}
-	scale = s->nmore > 0 && s->more[0].scale < s->one.scale
-		    ? s->more[0].scale
-		    : s->one.scale;
-	while (!one || i < s->nmore) {
-		const struct sum_part *p = &s->one;
-
-		if (one || (i < s->nmore && s->more[i].scale < p->scale))
-			p = &s->more[i++];
-		else
-			one = true;
+	for (size_t i = 0; (p = sum_part(s, i)) != NULL; i++) {
 		for (; scale < p->scale; scale++)
 			big_times10(&b);
 		big_add(&b, p);
 	}
 	return big_dec(&b, scale, d);
-}
-
-size_t
-sum_parts(const struct sum *s, const struct sum_part **first,
-    const struct sum_part **rest)
-{
-	*first = &s->one;
-	*rest = s->more;
-	return s->used ? 1 + s->nmore : 0;
 }
 
 void

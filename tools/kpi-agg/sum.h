@@ -30,9 +30,8 @@ void sum_add(struct sum *s, const struct dec *d);
 void sum_merge(struct sum *s, const struct sum *other);
 /* False: the sum has more than 38 digits. */
 bool sum_total(const struct sum *s, struct dec *d);
-/* For partial results: the parts, one and then more. */
-size_t sum_parts(const struct sum *s, const struct sum_part **first,
-    const struct sum_part **rest);
+/* For partial results: the parts by scale, NULL behind the last. */
+const struct sum_part *sum_part(const struct sum *s, size_t i);
 void sum_add_part(struct sum *s, const struct sum_part *p);
 void sum_release(struct sum *s);
 
