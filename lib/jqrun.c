@@ -14,6 +14,8 @@
 
 #define WHY_MAX 200
 
+uint64_t jqrun_count;
+
 struct jqrun {
 	jq_state *jq;
 	char said[WHY_MAX]; /* first message of libjq */
@@ -79,6 +81,7 @@ jqrun_new(const char *text, struct jq_why *why)
 {
 	struct jqrun *r = xcalloc(1, sizeof(*r));
 
+	jqrun_count++;
 	r->jq = jq_init();
 	why->at = 0;
 	if (r->jq == NULL) {
