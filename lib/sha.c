@@ -1,4 +1,4 @@
-/* SHA-256 and HMAC: SHA-NI for many messages at once, libcrypto else. */
+/* SHA-256 and HMAC: our kernels for many messages at once, else libcrypto. */
 #include "sha.h"
 
 #include <stdbool.h>
@@ -33,19 +33,42 @@ struct sha256 {
 	SHA256_CTX ctx;
 };
 
+enum path { UNKNOWN, PORTABLE, NI, X16 };
+
 /* Looked at once: the answer cannot change during a run. */
-static bool
-use_ni(void)
+static enum path
+choose(void)
 {
-	static int known = -1;
+	static enum path known;
+	const char *forced = getenv("WEIR_SIMD");
 
-	if (known < 0) {
-		const char *forced = getenv("WEIR_SIMD");
+	if (known != UNKNOWN)
+		return known;
+	if (!sha_ni_here() ||
+	    (forced != NULL && strcmp(forced, "portable") == 0))
+		return known = PORTABLE;
+	if (!sha_x16_here() || (forced != NULL && *forced != '\0' &&
+				   strcmp(forced, "avx512") != 0))
+		return known = NI;
+	return known = X16;
+}
 
-		known = sha_ni_here() &&
-			(forced == NULL || strcmp(forced, "portable") != 0);
-	}
-	return known == 1;
+/* From how many messages on sixteen lanes are worth their while. */
+enum { MANY = 8 };
+
+/* False: there is no kernel of ours for this processor. */
+static bool
+fast(const struct sha_job *job)
+{
+	enum path path = choose();
+
+	if (path == PORTABLE)
+		return false;
+	if (path == X16 && job->n >= MANY)
+		sha_x16_run(job);
+	else
+		sha_ni_run(job);
+	return true;
 }
 
 void
@@ -62,24 +85,41 @@ void
 sha256_many(size_t n, const void *const *p, const size_t *len,
     unsigned char (*out)[SHA_LEN])
 {
-	if (use_ni()) {
-		struct sha_job job = {n, p, len, out, sha_start, 0};
+	struct sha_job job = {n, p, len, out, sha_start, 0};
 
-		sha_ni_run(&job);
+	if (fast(&job))
 		return;
-	}
 	for (size_t i = 0; i < n; i++)
 		sha256_one(p[i], len[i], out[i]);
+}
+
+/* Eight digits at once: nibbles are spread over the bytes of a word, and
+ * those from ten up are moved on to the letters. */
+static inline uint64_t
+hex8(uint32_t v)
+{
+	const uint64_t ones = 0x0101010101010101;
+	uint64_t x = v, above;
+
+	x = (x << 16 | x) & 0x0000ffff0000ffff;
+	x = (x << 8 | x) & 0x00ff00ff00ff00ff;
+	x = (x << 4 | x) & 0x0f0f0f0f0f0f0f0f;
+	above = (x + 6 * ones) >> 4 & ones;
+	return x + '0' * ones + above * ('a' - '0' - 10);
 }
 
 void
 sha_hex(const unsigned char d[SHA_LEN], char out[SHA_HEX + 1])
 {
-	static const char digits[] = "0123456789abcdef";
+	for (size_t i = 0; i < SHA_LEN; i += 4) {
+		uint64_t x =
+		    hex8((uint32_t)d[i] << 24 | (uint32_t)d[i + 1] << 16 |
+			 (uint32_t)d[i + 2] << 8 | d[i + 3]);
 
-	for (size_t i = 0; i < SHA_LEN; i++) {
-		out[2 * i] = digits[d[i] >> 4];
-		out[2 * i + 1] = digits[d[i] & 15];
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+		x = __builtin_bswap64(x);
+#endif
+		memcpy(out + 2 * i, &x, 8);
 	}
 	out[SHA_HEX] = '\0';
 }
@@ -111,8 +151,8 @@ block(uint32_t h[8], const unsigned char *p)
 {
 	SHA256_CTX c;
 
-	if (use_ni()) {
-		sha_ni_block(h, p);
+	if (choose() != PORTABLE) {
+		sha_ni_blocks(h, p, 1);
 		return;
 	}
 	SHA256_Init(&c);
@@ -137,10 +177,8 @@ finish_portable(const struct sha_job *job, size_t i)
 static void
 run(const struct sha_job *job)
 {
-	if (use_ni()) {
-		sha_ni_run(job);
+	if (fast(job))
 		return;
-	}
 	for (size_t i = 0; i < job->n; i++)
 		finish_portable(job, i);
 }
@@ -168,8 +206,8 @@ hmac_key(struct hmac *h, const void *key, size_t len)
 
 enum { HMAC_CHUNK = 64 };
 
-void
-hmac_many(const struct hmac *h, size_t n, const void *const *p,
+static void
+hmac_any(const struct hmac *h, size_t n, const void *const *p,
     const size_t *len, unsigned char (*out)[SHA_LEN])
 {
 	unsigned char inner[HMAC_CHUNK][SHA_LEN];
@@ -192,4 +230,51 @@ hmac_many(const struct hmac *h, size_t n, const void *const *p,
 		len += m;
 		out += m;
 	}
+}
+
+/* Short messages that wait for their lanes to be full. */
+struct shorts {
+	const struct hmac *h;
+	size_t n, len[SHA_LANES];
+	const void *p[SHA_LANES];
+	unsigned char (*out[SHA_LANES])[SHA_LEN];
+};
+
+/* The lanes that have no message do the first one's again. */
+static void
+shorts_run(struct shorts *s)
+{
+	if (s->n == 0)
+		return;
+	for (size_t i = s->n; i < SHA_LANES; i++) {
+		s->p[i] = s->p[0];
+		s->len[i] = s->len[0];
+		s->out[i] = s->out[0];
+	}
+	sha_x16_hmac(s->h->inner, s->h->outer, s->p, s->len, s->out);
+	s->n = 0;
+}
+
+void
+hmac_many(const struct hmac *h, size_t n, const void *const *p,
+    const size_t *len, unsigned char (*out)[SHA_LEN])
+{
+	struct shorts s = {.h = h};
+
+	if (choose() != X16 || n < MANY) {
+		hmac_any(h, n, p, len, out);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (len[i] > SHA_SHORT) {
+			hmac_any(h, 1, p + i, len + i, out + i);
+			continue;
+		}
+		s.p[s.n] = p[i];
+		s.len[s.n] = len[i];
+		s.out[s.n] = out + i;
+		if (++s.n == SHA_LANES)
+			shorts_run(&s);
+	}
+	shorts_run(&s);
 }

@@ -163,22 +163,6 @@ struct lane {
 	unsigned char tail[128];
 };
 
-/* The last bytes, 0x80, zeros, and the length in bits. */
-static size_t
-pad(unsigned char tail[128], const unsigned char *rest, size_t n,
-    uint64_t total)
-{
-	size_t blocks = n < 56 ? 1 : 2;
-	uint64_t bits = __builtin_bswap64(total * 8);
-
-	memset(tail, 0, 128);
-	if (n > 0)
-		memcpy(tail, rest, n);
-	tail[n] = 0x80;
-	memcpy(tail + blocks * 64 - 8, &bits, 8);
-	return blocks;
-}
-
 NI static void
 lane_take(struct lane *l, const struct sha_job *job, size_t index)
 {
@@ -190,7 +174,7 @@ lane_take(struct lane *l, const struct sha_job *job, size_t index)
 	l->p = p;
 	l->blocks = len / 64;
 	l->tail_blocks =
-	    pad(l->tail, len % 64 > 0 ? p + (len & ~(size_t)63) : NULL,
+	    sha_pad(l->tail, len % 64 > 0 ? p + (len & ~(size_t)63) : NULL,
 		len % 64, job->before + len);
 }
 
@@ -200,9 +184,7 @@ lane_store(const struct lane *l, const struct sha_job *job)
 	uint32_t h[8];
 
 	state_words(&l->state, h);
-	for (int i = 0; i < 8; i++)
-		h[i] = __builtin_bswap32(h[i]);
-	memcpy(job->out[l->index], h, sizeof h);
+	sha_store(h, job->out[l->index]);
 }
 
 /* Goes on to the tail, or stores and takes the next message. False: there is
@@ -269,11 +251,11 @@ sha_ni_run(const struct sha_job *job)
 }
 
 NI void
-sha_ni_block(uint32_t h[8], const unsigned char block[64])
+sha_ni_blocks(uint32_t h[8], const unsigned char *p, size_t n)
 {
 	struct state s = state_load(h);
 
-	blocks_one(&s, block, 1);
+	blocks_one(&s, p, n);
 	state_words(&s, h);
 }
 
@@ -298,10 +280,11 @@ sha_ni_run(const struct sha_job *job)
 }
 
 void
-sha_ni_block(uint32_t h[8], const unsigned char block[64])
+sha_ni_blocks(uint32_t h[8], const unsigned char *p, size_t n)
 {
 	(void)h;
-	(void)block;
+	(void)p;
+	(void)n;
 }
 
 #endif

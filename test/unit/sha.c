@@ -185,6 +185,8 @@ main(int argc, char **argv)
 	against_libcrypto(0, 301, 1);
 	against_libcrypto(1, 1, 1);
 	against_libcrypto(63, 2, 1);
+	against_libcrypto(0, 130, 0);
+	against_libcrypto(40, 33, 1);
 	for (int i = 0; i < 40; i++) {
 		uint16_t r[3];
 
