@@ -202,21 +202,69 @@ hash_of() { # FILE
 	sha256sum <"$1" | cut -d' ' -f1
 }
 
-# What a generation is made of besides its input. Once a process.
+# What a generation is made of besides its input and scrubbing.
 config_print() {
 	if [[ -z ${CONFIG_PRINT:-} ]]; then
 		CONFIG_PRINT=$(printf '%s\n' "$FORMAT_VERSION" \
-			"$(hash_of "$KPIS")" "$(hash_of "$APPS")" \
-			"$(hash_of "$PII")" "$(hash_of "$SALT")" |
+			"$(hash_of "$KPIS")" "$(hash_of "$APPS")" |
 			sha256sum | cut -d' ' -f1)
-		export CONFIG_PRINT
 	fi
 }
 
-# Input hash and outcome, and all the configuration: equal prints, equal rows.
-fingerprint() { # INPUT-SHA256 OUTCOME
+# What ndjson-scrub calls a salt and the policy: "SALT POLICY".
+scrub_print() { # SALT-FILE
+	local begin
+	begin=$(ask ndjson-part --source x --feed x --date 2000-01-01 \
+		--allow-empty -- true |
+		ask ndjson-scrub --policy "$PII" --salt-file "$1") || return
+	printf '%s %s\n' "$(member salt_version "$begin")" \
+		"$(member pii_policy "$begin")"
+}
+
+# A text member of a JSON line, "-" where it is not there. For our own control
+# records, whose texts hold no escapes.
+member() { # NAME LINE
+	if [[ $2 =~ \"$1\":\"([^\"]*)\" ]]; then
+		printf '%s\n' "${BASH_REMATCH[1]}"
+	else
+		echo -
+	fi
+}
+
+salt_today() { # sets SALT_TODAY, POLICY
+	local print
+	[[ -z ${SALT_TODAY:-} ]] || return 0
+	print=$(scrub_print "$SALT") || return
+	read -r SALT_TODAY POLICY <<<"$print"
+}
+
+# The salt a day is scrubbed with: the one recorded for it, where it was loaded
+# before, so that a new salt makes no new people of old ones; else today's.
+# Older salts are kept as SALT.anything. Sets SALT_FILE, SALT_NAME, POLICY.
+salt_for() { # BATCH
+	local recorded f name
+	salt_today || return
+	SALT_FILE=$SALT SALT_NAME=$SALT_TODAY
+	recorded=$(sql "select ref as v from lineage
+	    where table_name = 'fact_kpi_daily' and batch_id = '$1'
+	    and kind = 'salt_version' order by generation desc limit 1") || return
+	[[ -n $recorded && $recorded != "$SALT_TODAY" ]] || return 0
+	for f in "$SALT".*; do
+		[[ -f $f ]] || continue
+		name=$(scrub_print "$f") || return
+		if [[ ${name% *} == "$recorded" ]]; then
+			SALT_FILE=$f SALT_NAME=$recorded
+			return 0
+		fi
+	done
+	say "$1" "was made with the salt '$recorded', which is not in $SALT.*; put it there"
+	return 78
+}
+
+# Equal prints, equal rows: input, outcome, scrubbing, configuration.
+fingerprint() { # INPUT-SHA256 OUTCOME SALT POLICY
 	config_print
-	printf '%s\n' "$CONFIG_PRINT" "$1" "$2" | sha256sum | cut -d' ' -f1
+	printf '%s\n' "$CONFIG_PRINT" "$@" | sha256sum | cut -d' ' -f1
 }
 
 # Runs of a pipeline -----------------------------------------------------------
@@ -434,7 +482,8 @@ feed_day() { # DIRECTORY DATE
 		say "$batch" "cannot read ${FILES[*]##*/}"
 		return 66
 	}
-	print=$(fingerprint "$input" "$OUTCOME")
+	salt_for "$batch" || return
+	print=$(fingerprint "$input" "$OUTCOME" "$SALT_NAME" "$POLICY")
 	state=$(generation_of "$batch" "$print")
 	if [[ -z ${FORCE:-} && -z ${ACCEPT:-} ]]; then
 		case $state in
@@ -460,7 +509,7 @@ feed_day() { # DIRECTORY DATE
 		--set "fetched_at=\"$fetched\"" \
 		--set "input_sha256=\"$input\"" --allow-empty \
 		-- "${command[@]}" "${FILES[@]}" |
-		ndjson-scrub --policy "$PII" --salt-file "$SALT" |
+		ndjson-scrub --policy "$PII" --salt-file "$SALT_FILE" |
 		raw-store --dir "$WEIR_HOME/raw" |
 		kpi_stages "$batch" "$print" >/dev/null &&
 		rc=0 || rc=$(gravest "${PIPESTATUS[@]}")
@@ -494,6 +543,9 @@ fetched_at() {
 # side; the loader lets one write at a time. Returns the gravest status.
 run_tasks() {
 	local dir day st total=0 running=0
+	# once for all: what follows is in processes of its own
+	config_print
+	salt_today || return
 	while IFS=$'\t' read -r dir day; do
 		ga4_zone "$(ga4_feed "$dir")"
 		while ((running >= JOBS)); do

@@ -351,6 +351,27 @@ backfill() {
 	assert_failure 1
 }
 
+
+@test "a new salt changes no day that was loaded, and the old one is needed for a late file" {
+	make_export 2026-11-18 2026-11-19
+	daily --date 2026-11-18
+	mv var/salt var/salt.2026-11
+	run --separate-stderr daily --date 2026-11-18
+	assert_success
+	assert_output --partial unchanged
+	daily --date 2026-11-19
+	[[ $(query "select count(distinct ref) from lineage where kind = 'salt_version'") == 2 ]]
+	sed -i 3d ga4/*/events_20261118.ndjson
+	run --separate-stderr daily --date 2026-11-18
+	assert_success
+	assert_output --partial '"generation":2'
+	assert_equal "$(query "select count(distinct ref) from lineage where kind = 'salt_version' and date = '2026-11-18'")" 1
+	sed -i 3d ga4/*/events_20261118.ndjson
+	mv var/salt.2026-11 kept
+	run daily --date 2026-11-18
+	assert_failure 78
+	assert_output --partial 'put it there'
+}
 @test "wrong calls are 64 and touch nothing" {
 	run daily --date 2026-02-30
 	assert_failure 64
