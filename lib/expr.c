@@ -10,7 +10,7 @@
 #define OUT_MAX (64u << 20)
 
 uint64_t expr_count_native, expr_count_jq;
-bool expr_force_jq;
+bool expr_force_jq, expr_no_jq;
 
 /* libjq's reason with the place our own parser stopped at. */
 static void
@@ -27,6 +27,10 @@ say(const char *text, const struct jq_why *why, char *err, size_t errlen)
 static bool
 with_libjq(struct expr *e, struct jq_why *why)
 {
+	if (expr_no_jq) {
+		why->text = "not native";
+		return false;
+	}
 	if (e->jq == NULL && jqx_literals_safe(e->text, strlen(e->text), why))
 		e->jq = jqrun_new(e->text, why);
 	return e->jq != NULL;

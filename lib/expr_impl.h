@@ -137,6 +137,9 @@ struct expr {
 	struct eval ev;
 };
 
+/* For fuzzing: what is not native is refused, libjq is never asked. */
+extern bool expr_no_jq;
+
 /* The tree for evaluation, NULL where libjq must do it; *why and false: the
  * paths do not fit. */
 bool ex_compile(struct expr *e, struct json_paths *ps, struct jq_prog *prog,
