@@ -26,7 +26,7 @@
 #include "diag.h"
 #include "exits.h"
 
-enum { PIPE_SIZE = 1 << 20, HUGE_PAGE = 2 << 20 };
+enum { PIPE_SIZE = 1 << 20, HUGE_PAGE = 2 << 20, PAGE_STEP = 64 << 10 };
 
 void
 sys_start(void)
@@ -175,28 +175,57 @@ sys_write_all(int fd, const void *p, size_t n)
 	return 0;
 }
 
-void *
-sys_pages(size_t size)
+/* What is mapped for a size: large ones in steps that suit any page size. */
+static size_t
+mapped(size_t size)
 {
-	void *p = mmap(NULL, size > 0 ? size : 1, PROT_READ | PROT_WRITE,
+	if (size < HUGE_PAGE)
+		return size > 0 ? size : 1;
+	return (size + (PAGE_STEP - 1)) & ~(size_t)(PAGE_STEP - 1);
+}
+
+/* Large ones begin on the border of a huge page: else the kernel can neither
+ * give huge ones for all of it nor move them whole. */
+static void *
+map(size_t size)
+{
+	size_t spare = size >= HUGE_PAGE ? HUGE_PAGE : 0, before;
+	char *p = mmap(NULL, mapped(size) + spare, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
-	if (size >= HUGE_PAGE)
-		(void)madvise(p, size, MADV_HUGEPAGE);
-	return p;
+	if (spare == 0)
+		return p;
+	before = (size_t)(-(uintptr_t)p) & (HUGE_PAGE - 1);
+	if (before > 0)
+		(void)munmap(p, before);
+	(void)munmap(p + before + mapped(size), spare - before);
+	(void)madvise(p + before, mapped(size), MADV_HUGEPAGE);
+	return p + before;
+}
+
+void *
+sys_pages(size_t size)
+{
+	return map(size);
 }
 
 void *
 sys_pages_grow(void *p, size_t size, size_t more)
 {
-	void *q = mremap(p, size > 0 ? size : 1, more, MREMAP_MAYMOVE);
+	void *to = map(more), *q;
 
-	if (q == MAP_FAILED)
+	if (to == NULL)
 		return NULL;
+	q = mremap(p, mapped(size), mapped(more), MREMAP_MAYMOVE | MREMAP_FIXED,
+	    to);
+	if (q == MAP_FAILED) {
+		(void)munmap(to, mapped(more));
+		return NULL;
+	}
 	if (more >= HUGE_PAGE)
-		(void)madvise(q, more, MADV_HUGEPAGE);
+		(void)madvise(q, mapped(more), MADV_HUGEPAGE);
 	return q;
 }
 
@@ -204,7 +233,7 @@ void
 sys_pages_free(void *p, size_t size)
 {
 	if (p != NULL)
-		(void)munmap(p, size > 0 ? size : 1);
+		(void)munmap(p, mapped(size));
 }
 
 void
