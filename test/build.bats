@@ -122,9 +122,9 @@ machine() {
 	machine all
 	run "$ROOT/bootstrap" check FOO=1
 	assert_success
-	assert_output ""
+	assert_output "bootstrap: make check FOO=1"
 	run cat calls
-	assert_output --regexp '^make -j [0-9]+ --no-print-directory check FOO=1$'
+	assert_output --regexp '^make -s -j [0-9]+ --no-print-directory check FOO=1$'
 }
 
 @test "bootstrap installs what is missing, after one update" {
