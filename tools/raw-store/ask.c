@@ -109,6 +109,8 @@ replay_day(const struct shelf_day *d, void *ctx)
 
 	if (status != RC_OK)
 		return status;
+	if (version == 0 && !(r->ask->span.from_given && r->ask->span.to_given))
+		return RC_OK;
 	if (version == 0) {
 		warn_msg(d->where, "nothing is stored%s",
 		    r->ask->as_of_given ? " as of that time" : "");
