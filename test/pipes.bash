@@ -1,6 +1,6 @@
 # For the tests of the pipelines: small exports, and dumps to compare.
 #
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2153
 
 GEN=$WEIR_B/test/gen-ga4
 PIPES=$ROOT/pipelines
