@@ -46,9 +46,6 @@ warehouse() {
 @test "dec_ functions and the collation are exact where SQLite is not" {
 	sqlite3 w.db 'CREATE TABLE t (v TEXT)'
 	sqlite3 w.db "INSERT INTO t VALUES ('0.1'), ('0.2'), ('12345678901234567890.01'), (NULL)"
-	run -0 query --numbers s,p,q 'SELECT dec_sum(v) s, dec_mul(max(v), 2) p,
-	    dec_div(1, 3, 5) q, dec_cmp(0.25+0, 1) IS NULL x FROM t WHERE 0 = 1'
-	assert_output '{"s":null,"p":null,"q":0.33333,"x":1}' || true
 	run -0 query --numbers s 'SELECT dec_sum(v) AS s FROM t'
 	assert_output '{"s":12345678901234567890.31}'
 	run -0 query "SELECT dec_add('0.1','0.2') a, dec_sub(1,'0.9') b, dec_mul('1.1','1.1') c,
@@ -146,9 +143,9 @@ warehouse() {
 	sqlite3 w.db "CREATE TABLE t (name TEXT, n INTEGER);
 	    INSERT INTO t VALUES ('å', 5), ('long' || char(27) || '[31m', NULL), ('', 12345)"
 	run -0 query --box 'SELECT * FROM t'
-	assert_output "$(printf '%s\n' 'name             n' \
-		'-----------  -----' 'å                5' \
-		'long\x1b[31m       ' '             12345')"
+	assert_output "$(printf '%s\n' 'name              n' \
+		'------------  -----' 'å                 5' \
+		'long\x1b[31m       ' '              12345')"
 	run -0 query --box 'SELECT * FROM t WHERE 0'
 	assert_output "$(printf '%s\n' 'name  n' '----  -')"
 }
@@ -189,12 +186,13 @@ warehouse() {
 @test "a read-only directory and another's database can be read" {
 	warehouse
 	sqlite3 w.db 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null
-	mkdir -m 755 d
-	cp w.db d && chmod 644 d/w.db && chmod 755 . d
-	run -0 as_nobody sqlite-query --db d/w.db 'SELECT count(*) n FROM kpi_daily'
+	local d # SQLite looks at each directory above
+	d=$(mktemp -d /tmp/weir-test-XXXXXX)
+	cp w.db "$d" && chmod 644 "$d/w.db" && chmod 755 "$d"
+	run -0 as_nobody sqlite-query --db "$d/w.db" 'SELECT count(*) n FROM kpi_daily'
 	assert_output '{"n":3}'
-	chmod 600 d/w.db
-	run -66 as_nobody sqlite-query --db d/w.db 'SELECT 1'
+	chmod 600 "$d/w.db"
+	run -66 as_nobody sqlite-query --db "$d/w.db" 'SELECT 1'
 }
 
 @test "readers do not wait for a writer" {
