@@ -576,13 +576,18 @@ open_handle(struct db *d, const char *real, int flags)
 					   : SQLITE_OPEN_READONLY);
 	char *uri, *wal;
 	bool still;
+	int code;
 
-	if (sqlite3_open_v2(real, &d->h, how, NULL) == SQLITE_OK &&
-	    /* whoever closes last, or recovers the journal, locks it */
-	    sqlite3_busy_handler(d->h, wait_for_lock, d) == SQLITE_OK &&
-	    sqlite3_exec(d->h, "SELECT 1 FROM sqlite_schema", NULL, NULL,
-		NULL) != SQLITE_CANTOPEN)
-		return sqlite3_errcode(d->h);
+	code = sqlite3_open_v2(real, &d->h, how, NULL);
+	/* whoever closes last, or recovers the journal, locks it */
+	if (code == SQLITE_OK)
+		code = sqlite3_busy_handler(d->h, wait_for_lock, d);
+	if (code == SQLITE_OK)
+		code = sqlite3_exec(
+		    d->h, "SELECT 1 FROM sqlite_schema", NULL, NULL, NULL);
+	if ((code & 0xff) != SQLITE_CANTOPEN &&
+	    (code & 0xff) != SQLITE_READONLY)
+		return code;
 	wal = xasprintf("%s-wal", real);
 	still = (flags & DB_WRITE) == 0 && access(wal, F_OK) < 0 &&
 		strpbrk(real, "?#%") == NULL;
