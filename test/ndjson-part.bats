@@ -308,3 +308,21 @@ begin='{"@stream":"begin","v":1,"source_system":"x","feed":"y","date":"2026-11-1
 	part -- echo '{}' >b
 	cmp a b
 }
+
+@test "--through ends within two seconds of SIGTERM, whatever the command does" {
+	part -- echo '{"n":1}' >in
+	for cmd in 'cat; exec sleep 60' 'exec sleep 60' 'trap "" TERM; cat; sleep 5'; do
+		ndjson-part --through -- sh -c "$cmd" <in >out 2>err &
+		pid=$!
+		sleep 0.3
+		from=$(date +%s%N)
+		kill -TERM $pid
+		status=0
+		wait $pid || status=$?
+		took=$((($(date +%s%N) - from) / 1000000))
+		assert_equal "$cmd:$status" "$cmd:143"
+		((took < 3000)) || fail "$cmd: $took ms"
+		run grep -c '"end"' out
+		assert_output 0
+	done
+}

@@ -22,6 +22,7 @@
 struct through {
 	char *const *argv;
 	bool running;
+	bool ended; /* the command, by us */
 	struct command command;
 	struct out feed;
 	pid_t collector;
@@ -88,6 +89,7 @@ start(struct filter *f)
 	t->report = fds[0];
 	out_init(&t->feed, t->command.in, t->command.name, 0);
 	t->feed.gone_ok = true;
+	t->ended = false;
 	t->running = true;
 	return RC_OK;
 }
@@ -122,9 +124,17 @@ collected(struct through *t, struct report *r)
 	int status;
 	ssize_t n = sys_read(t->report, r, sizeof *r);
 
+	if (n < 0 && sig_pending() != 0) {
+		command_end(&t->command, sig_pending());
+		t->ended = true;
+		/* what the command has started may keep its pipe open */
+		kill(t->collector, SIGTERM);
+	}
 	while (waitpid(t->collector, &status, 0) < 0 && errno == EINTR)
 		;
 	close(t->report);
+	if (sig_pending() != 0)
+		return 128 + sig_pending();
 	if (WIFSIGNALED(status))
 		return 128 + WTERMSIG(status);
 	return n == (ssize_t)sizeof *r ? r->status : RC_INTERNAL;
@@ -142,7 +152,8 @@ settle(struct filter *f)
 	close(t->command.in);
 	status = collected(t, &r);
 	if (status != RC_OK) {
-		command_end(&t->command, SIGTERM);
+		if (!t->ended)
+			command_end(&t->command, SIGTERM);
 	} else {
 		code = command_wait(&t->command);
 		if (code != 0)
