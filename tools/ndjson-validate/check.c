@@ -36,7 +36,7 @@ checker_init(struct checker *c)
 	buf_init(&c->why, 1 << 16);
 	buf_init(&c->path, 1 << 16);
 	buf_init(&c->scratch, TEXT_MAX);
-	buf_init(&c->scratch2, TEXT_MAX);
+	buf_init(&c->subject, TEXT_MAX);
 }
 
 void
@@ -45,7 +45,7 @@ checker_release(struct checker *c)
 	buf_release(&c->why);
 	buf_release(&c->path);
 	buf_release(&c->scratch);
-	buf_release(&c->scratch2);
+	buf_release(&c->subject);
 }
 
 static void
@@ -245,12 +245,16 @@ uuid_ok(const char *p, size_t n)
 	return true;
 }
 
+/* With a NUL behind it for the sake of checkers; REG_STARTEND minds its own
+ * end, so that a NUL within is a character. */
 static bool
-matches(const regex_t *re, const char *p, size_t n)
+matches(struct checker *c, const regex_t *re, const char *p, size_t n)
 {
 	regmatch_t m[1] = {{.rm_so = 0, .rm_eo = (regoff_t)n}};
 
-	return regexec(re, p, 0, m, REG_STARTEND) == 0;
+	buf_reset(&c->subject);
+	buf_add(&c->subject, p, n);
+	return regexec(re, buf_cstr(&c->subject), 0, m, REG_STARTEND) == 0;
 }
 
 static bool
@@ -285,7 +289,7 @@ string_ok(struct checker *c, const struct schema *s, const struct json_span *v,
 		return bad(c, at, v->p, "not a time (RFC 3339)");
 	if (s->format == FORMAT_UUID && !uuid_ok(p, n))
 		return bad(c, at, v->p, "not a UUID");
-	if (s->has_pattern && !matches(&s->pattern, p, n))
+	if (s->has_pattern && !matches(c, &s->pattern, p, n))
 		return bad(c, at, v->p, "does not match the pattern");
 	return true;
 }
@@ -350,7 +354,8 @@ array_ok(struct checker *c, const struct schema *s, const char *p,
 
 /* Does another schema of the same object know the member? */
 static bool
-knows(const struct schema *s, const char *name, size_t n, int depth)
+knows(struct checker *c, const struct schema *s, const char *name, size_t n,
+    int depth)
 {
 	const struct schema *const *const lists[] = {s->all, s->any, s->one};
 	const size_t len[] = {s->n_all, s->n_any, s->n_one};
@@ -363,16 +368,16 @@ knows(const struct schema *s, const char *name, size_t n, int depth)
 	if (s->additional != NULL)
 		return true;
 	for (size_t i = 0; i < s->n_patterns; i++)
-		if (matches(&s->patterns[i].re, name, n))
+		if (matches(c, &s->patterns[i].re, name, n))
 			return true;
 	if (depth > 8)
 		return true;
 	for (size_t k = 0; k < 3; k++)
 		for (size_t i = 0; i < len[k]; i++)
-			if (knows(lists[k][i], name, n, depth + 1))
+			if (knows(c, lists[k][i], name, n, depth + 1))
 				return true;
 	for (size_t i = 0; i < 4; i++)
-		if (more[i] != NULL && knows(more[i], name, n, depth + 1))
+		if (more[i] != NULL && knows(c, more[i], name, n, depth + 1))
 			return true;
 	return false;
 }
@@ -381,8 +386,9 @@ static bool
 unknown(struct checker *c, const struct schema *s, const struct frame *at,
     const char *name, size_t n)
 {
-	if (!s->report || c->quiet > 0 || knows(s, name, n, 0) ||
-	    (at->up == NULL && c->also != NULL && knows(c->also, name, n, 0)))
+	if (!s->report || c->quiet > 0 || knows(c, s, name, n, 0) ||
+	    (at->up == NULL && c->also != NULL &&
+		knows(c, c->also, name, n, 0)))
 		return true;
 	if (c->unknown != NULL) {
 		buf_reset(&c->path);
@@ -402,7 +408,7 @@ other_member(struct checker *c, const struct schema *s, const char *name,
 	bool known = listed;
 
 	for (size_t i = 0; i < s->n_patterns; i++) {
-		if (!matches(&s->patterns[i].re, name, n))
+		if (!matches(c, &s->patterns[i].re, name, n))
 			continue;
 		known = true;
 		if (!check(c, s->patterns[i].schema, p, end, at))

@@ -120,7 +120,7 @@ struct checker {
 	struct buf why;    /* ".items[2].price: …" */
 	const char *where; /* the failing value */
 
-	struct buf scratch, scratch2, path;
+	struct buf scratch, subject, path;
 	unsigned quiet, depth;
 };
 void checker_init(struct checker *c);
