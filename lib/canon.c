@@ -33,6 +33,7 @@ struct canon {
 	size_t n, cap;
 	uint16_t *order; /* of the last record's members, tried first */
 	size_t order_n, order_cap;
+	unsigned not_flat; /* records until flat ones are expected again */
 };
 
 struct canon *
@@ -250,6 +251,155 @@ collect(struct canon *c, const char *p, int depth, const char *const *skip,
 	}
 }
 
+#ifdef __SSE2__
+
+/*
+ * Flat records, which most events are. Stepping from quote to quote makes
+ * each step wait for the one before; here all quotes are found first, 64
+ * bytes at a time, and the members then follow from their places.
+ */
+enum { FLAT_LEN = 2048, QUOTES = 128, ESCAPES = 64, AGAIN = 64 };
+
+struct places {
+	uint16_t quote[QUOTES + 64], escape[ESCAPES];
+	bool odd[ESCAPES]; /* the escape has a shorter form */
+	size_t n, nescapes;
+};
+
+/* Takes escaped quotes out of the mask, and notes the escapes. carry: the byte before the block escapes its first one. */
+static uint64_t
+escaped_out(struct places *pl, const char *p, size_t base, uint64_t slashes,
+    uint64_t quotes, bool *carry)
+{
+	if (*carry) {
+		slashes &= ~UINT64_C(1);
+		quotes &= ~UINT64_C(1);
+	}
+	*carry = false;
+	while (slashes != 0) {
+		unsigned i = (unsigned)__builtin_ctzll(slashes);
+		uint64_t pair = UINT64_C(3) << i;
+
+		slashes &= ~pair;
+		quotes &= ~(pair & ~(UINT64_C(1) << i));
+		*carry = i == 63;
+		if (pl->nescapes < ESCAPES) {
+			pl->odd[pl->nescapes] =
+			    p[i + 1] == 'u' || p[i + 1] == '/';
+			pl->escape[pl->nescapes++] = (uint16_t)(base + i);
+		}
+	}
+	return quotes;
+}
+
+static inline uint64_t
+bytes_equal(const char *p, char c)
+{
+	const __m128i x = _mm_set1_epi8(c);
+	uint64_t m = 0;
+
+	for (int i = 0; i < 4; i++) {
+		const void *at = p + 16 * i;
+		unsigned part = (unsigned)_mm_movemask_epi8(
+		    _mm_cmpeq_epi8(_mm_loadu_si128(at), x));
+
+		m |= (uint64_t)part << 16 * i;
+	}
+	return m;
+}
+
+/* The places of all quotes that begin or end a string. False: too many. */
+static bool
+quotes(struct places *pl, const char *p, size_t len)
+{
+	bool carry = false;
+
+	pl->n = pl->nescapes = 0;
+	for (size_t base = 0; base < len; base += 64) {
+		uint64_t q = bytes_equal(p + base, '"');
+		uint64_t s = bytes_equal(p + base, '\\');
+
+		if (len - base < 64) {
+			q &= (UINT64_C(1) << (len - base)) - 1;
+			s &= (UINT64_C(1) << (len - base)) - 1;
+		}
+		if (s != 0 || carry)
+			q = escaped_out(pl, p + base, base, s, q, &carry);
+		for (; q != 0; q &= q - 1)
+			pl->quote[pl->n++] =
+			    (uint16_t)(base + (unsigned)__builtin_ctzll(q));
+		if (pl->n > QUOTES || pl->nescapes == ESCAPES)
+			return false;
+	}
+	return true;
+}
+
+/* Steps over the escapes before `to`: 0 for none, 1, or 2 where one of them
+ * has a shorter form. */
+static inline int
+escapes_until(const struct places *pl, size_t *next, size_t to)
+{
+	int found = 0;
+
+	for (; *next < pl->nescapes && pl->escape[*next] < to; (*next)++)
+		found = pl->odd[*next] ? 2 : found == 0 ? 1 : found;
+	return found;
+}
+
+/*
+ * The members of a flat object without blanks. False: it is not one, and
+ * nothing is on the stack.
+ */
+static bool
+collect_flat(struct canon *c, const struct json_span *v,
+    const char *const *skip, size_t nskip)
+{
+	const char *p = v->p;
+	struct places pl;
+	size_t at = 1, q = 0, next = 0, end = v->len - 1;
+
+	if (v->len > FLAT_LEN || v->len < 3 || !quotes(&pl, p, v->len))
+		return false;
+	while (q + 1 < pl.n) {
+		size_t ks = pl.quote[q], ke = pl.quote[q + 1], to;
+		struct member *m;
+
+		if (ks != at || p[ke + 1] != ':' ||
+		    escapes_until(&pl, &next, ke) != 0)
+			goto other;
+		m = push(c);
+		m->p = p + ks;
+		m->value = p + ke + 2;
+		m->key_len = (uint32_t)(ke - ks - 1);
+		m->prefix = span_prefix(m->p + 1, m->key_len);
+		m->escaped = false;
+		m->clean = true;
+		q += 2;
+		if (*m->value == '"') {
+			to = (size_t)pl.quote[q + 1] + 1;
+			m->clean = escapes_until(&pl, &next, to) < 2;
+			q += 2;
+		} else if (*m->value == '{' || *m->value == '[') {
+			goto other;
+		} else {
+			to = (size_t)(value(m->value, 1, &m->clean) - p);
+		}
+		if (p[to] != ',' && to != end)
+			goto other;
+		at = to + 1;
+		m->len = (uint32_t)(to - ks);
+		if (nskip > 0 && skipped(m->value, skip, nskip))
+			c->n--;
+	}
+	if (at == v->len)
+		return true;
+other:
+	c->n = 0;
+	return false;
+}
+
+#endif
+
 static int
 by_key(const void *a, const void *b)
 {
@@ -455,6 +605,22 @@ find_order(struct canon *c, size_t n)
 	return remembered(c, n);
 }
 
+static bool
+try_flat(struct canon *c, const struct json_span *v, const char *const *skip,
+    size_t nskip)
+{
+#ifdef __SSE2__
+	if (c->not_flat > 0) {
+		c->not_flat--;
+		return false;
+	}
+	if (collect_flat(c, v, skip, nskip))
+		return true;
+	c->not_flat = AGAIN;
+#endif
+	return false;
+}
+
 bool
 canon_record(struct canon *c, struct buf *out, const struct json_span *v,
     const char *const *skip, size_t nskip)
@@ -463,7 +629,7 @@ canon_record(struct canon *c, struct buf *out, const struct json_span *v,
 	bool ok = true;
 
 	c->n = 0;
-	if (!collect(c, v->p, 0, skip, nskip)) {
+	if (!try_flat(c, v, skip, nskip) && !collect(c, v->p, 0, skip, nskip)) {
 		c->n = 0;
 		return slow_without(out, v, skip, nskip);
 	}
