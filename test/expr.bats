@@ -220,6 +220,9 @@ EVENT='{"event_name":"purchase","n":null,"device":{"category":"mobile"},"event_p
 }
 
 @test "random expressions and records: native and libjq agree" {
+	# ltrimstr of libjq 1.6 leaks where its input is no string
+	echo leak:jv_mem_alloc >lsan
+	export LSAN_OPTIONS=suppressions=$PWD/lsan
 	run -0 "$WEIR_B/test/unit/expr_diff" 1 120 12
 	run -0 "$WEIR_B/test/unit/expr_diff" "$RANDOM" 120 12
 }
