@@ -572,3 +572,66 @@ E
 	run --separate-stderr strip --rejects dead i
 	assert_equal "$status" 3
 }
+
+@test "same bytes with few descriptors, little memory, any umask and locale" {
+	part 3 <<<$'{"n":1}\n{"n":"\u0130"}\n{"n":1.5}' >in
+	(
+		ulimit -n 16
+		through <in | cmp in -
+	)
+	if [[ -z ${SAN:-} ]]; then
+		(
+			ulimit -v 65536
+			through <in | cmp in -
+		)
+	fi
+	(
+		umask 000
+		strip --rejects dead <in >/dev/null
+	)
+	assert_equal "$(stat -c %a dead dead.why)" $'600\n600'
+	for l in de_DE.UTF-8 tr_TR.UTF-8 C.UTF-8; do
+		LC_ALL=$l TZ=Asia/Kathmandu ndjson-part --through -- cat <in | cmp in -
+	done
+	run env -i "$(command -v ndjson-part)" --check in
+	assert_success
+}
+
+@test "stopped and continued, it gives the same" {
+	yes '{"n":1}' | head -n 300000 | part 300000 >in
+	mkfifo p
+	ndjson-part --strip in >p &
+	pid=$!
+	(
+		for _ in 1 2 3 4 5; do
+			kill -STOP $pid
+			kill -CONT $pid
+		done
+	) 2>/dev/null
+	cmp <(yes '{"n":1}' | head -n 300000) <(cat p)
+	wait $pid
+}
+
+@test "messages are lost where stderr is closed or full, data is not" {
+	printf '{"n":1}\nbad\n{"n":2}\n' >in
+	for to in '2>/dev/full' '2>&-'; do
+		bash -c "ndjson-part --strip --rejects dead in $to" >out || assert_equal $? 3
+		assert_equal "$(cat out)" $'{"n":1}\n{"n":2}'
+		assert_equal "$(cat dead)" bad
+	done
+}
+
+@test "dead letters on a full disk are 74 and leave the old ones" {
+	printf 'bad\n' >in
+	run strip --rejects dead in
+	cp dead old
+	for f in write fsync renameat; do
+		path=.tmp-
+		[[ $f != renameat ]] || path=dead
+		run env FAULT_PATH=$path FAULT="$f:1:ENOSPC" LD_PRELOAD="$(fault_so)" \
+			ndjson-part --strip --rejects dead in
+		assert_equal "$f:$status" "$f:74"
+		cmp dead old
+		assert_equal "$(find . -name '.tmp*' | wc -l)" 0
+	done
+}

@@ -32,7 +32,7 @@ struct through {
 /* What a collector has to say when it is done. */
 struct report {
 	uint64_t records;
-	int status;
+	int64_t status; /* of this width, so that no byte is left unset */
 };
 
 static _Noreturn void
@@ -55,7 +55,7 @@ collect(const struct command *c, size_t max_line, int to)
 	if (what == STREAM_STOP)
 		r.status = s.status;
 	r.records = s.records;
-	r.status = rc_graver(r.status, out_close(&o));
+	r.status = rc_graver((int)r.status, out_close(&o));
 	stream_close(&s);
 	sys_write_all(to, &r, sizeof r);
 	_exit(0);
@@ -137,7 +137,7 @@ collected(struct through *t, struct report *r)
 		return 128 + sig_pending();
 	if (WIFSIGNALED(status))
 		return 128 + WTERMSIG(status);
-	return n == (ssize_t)sizeof *r ? r->status : RC_INTERNAL;
+	return n == (ssize_t)sizeof *r ? (int)r->status : RC_INTERNAL;
 }
 
 /* Both have read and written all; RC_OK where the partition may end. */
