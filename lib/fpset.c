@@ -267,10 +267,14 @@ bool
 fpset_reserve(struct fpset *s, uint64_t n)
 {
 	size_t slack = s->total - s->cap;
-	size_t cap = (size_t)n + (size_t)n / 3 + 64;
+	size_t least = (size_t)n + (size_t)n / 3 + 64;
+	size_t cap = s->cap + s->cap / 2; /* many small steps are dear */
 
 	if (n <= s->full)
 		return true;
+	if (cap < least ||
+	    (s->max_bytes != 0 && (cap + slack) * SLOT > s->max_bytes))
+		cap = least;
 	if (s->max_bytes != 0 && (cap + slack) * SLOT > s->max_bytes)
 		return false;
 	resize(s, cap, slack);

@@ -420,6 +420,40 @@ commit() {
 	[ -e s/day-$new ]
 }
 
+@test "a day let go while a run goes on is refused there, no damage" {
+	local old pid
+	old=$(date -u -d '-9 days' +%Y%m%d)
+	printf '{"event_id":"app:%s120000000:%064x"}\n' "$old" 1 >a
+	stage a a >/dev/null && commit a
+	mkfifo f
+	ndjson-dedup --key event_id --store s --batch b --rejects dead <f >out &
+	pid=$!
+	exec 7>f
+	until [[ -e s/pending/.new-b ]]; do sleep 0.01; done
+	ndjson-dedup --store s --retain-days 5
+	cat a >&7
+	exec 7>&-
+	rc=0
+	wait $pid || rc=$?
+	[ $rc = 3 ]
+	cmp a dead
+}
+
+@test "a batch whose days are let go while it is pending commits the rest" {
+	local old new
+	old=$(date -u -d '-9 days' +%Y%m%d) new=$(date -u +%Y%m%d)
+	printf '{"event_id":"app:%s120000000:%064x"}\n' "$old" 1 "$new" 2 >a
+	stage a a | cmp - a
+	ndjson-dedup --store s --retain-days 5
+	commit a
+	[ ! -e s/day-$old ] && [ -e s/day-$new ]
+	commit a
+	# a longer span from now on does not bring days back
+	ndjson-dedup --store s --retain-days 30
+	ndjson-dedup --store s --stats | head -n 1 |
+		jq -e '.retained_from == "'"$(date -u -d '-4 days' +%F)"'"'
+}
+
 @test "ids of failed, not ready and truncated partitions are not kept" {
 	{ ids 1 3 | part failed; ids 2 4 | part complete
 		printf '%s\n' "$begin"; ids 5 6; } >in
