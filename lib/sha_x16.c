@@ -24,19 +24,19 @@ static const unsigned char idle[64];
 struct lanes {
 	_Alignas(64) uint32_t h[8][LANES];
 	const unsigned char *p[LANES];
-	size_t stride[LANES];      /* 64, or 0 for an idle lane */
-	size_t blocks[LANES];      /* left at p */
-	size_t tail_blocks[LANES]; /* 0 once p is in the tail */
-	size_t index[LANES];       /* of the message */
-	unsigned active;           /* a bit for each lane that has one */
+	size_t stride[LANES];        /* 64, or 0 for an idle lane */
+	uint32_t blocks[LANES];      /* left at p */
+	uint32_t tail_blocks[LANES]; /* 0 once p is in the tail */
+	size_t index[LANES];         /* of the message */
+	unsigned active;             /* a bit for each lane that has one */
 	unsigned char tail[LANES][128];
 };
 
-#define EACH16(M)                                                             \
-	M(0)                                                                  \
-	M(1)                                                                  \
-	M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14) \
-	    M(15)
+#define EACH16(M) \
+	M(0)      \
+	M(1)      \
+	M(2)      \
+	M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14) M(15)
 
 /* Sixteen blocks become sixteen words of each, big endian. */
 X16_INLINE void
@@ -53,7 +53,8 @@ transpose(__m512i w[16], const unsigned char *const p[LANES])
 	b[(i) + 1] = _mm512_unpackhi_epi32(a[i], a[(i) + 1]);
 	PAIR(0)
 	PAIR(2)
-	PAIR(4) PAIR(6) PAIR(8) PAIR(10) PAIR(12) PAIR(14)
+	PAIR(4)
+	PAIR(6) PAIR(8) PAIR(10) PAIR(12) PAIR(14)
 #define QUAD(i)                                                     \
 	a[i] = _mm512_unpacklo_epi64(b[i], b[(i) + 2]);             \
 	a[(i) + 1] = _mm512_unpackhi_epi64(b[i], b[(i) + 2]);       \
@@ -199,14 +200,14 @@ sha_x16_hmac(const uint32_t inner[8], const uint32_t outer[8],
 	explicit_bzero(block, sizeof block);
 }
 
-static void
+X16 static void
 lane_words(const struct lanes *l, size_t lane, uint32_t h[8])
 {
 	for (size_t i = 0; i < 8; i++)
 		h[i] = l->h[i][lane];
 }
 
-static void
+X16 static void
 lane_take(struct lanes *l, size_t lane, const struct sha_job *job, size_t i)
 {
 	size_t len = job->len[i], rest = len % 64;
@@ -215,12 +216,12 @@ lane_take(struct lanes *l, size_t lane, const struct sha_job *job, size_t i)
 		l->h[k][lane] = job->start[k];
 	l->index[lane] = i;
 	l->p[lane] = job->p[i];
-	l->blocks[lane] = len / 64;
+	l->blocks[lane] = (uint32_t)(len / 64);
 	l->stride[lane] = 64;
 	l->active |= 1u << lane;
-	l->tail_blocks[lane] =
-	    sha_pad(l->tail[lane], rest > 0 ? l->p[lane] + (len - rest) : NULL,
-		rest, job->before + len);
+	l->tail_blocks[lane] = (uint32_t)sha_pad(l->tail[lane],
+	    rest > 0 ? l->p[lane] + (len - rest) : NULL, rest,
+	    job->before + len);
 	if (l->blocks[lane] == 0) {
 		l->p[lane] = l->tail[lane];
 		l->blocks[lane] = l->tail_blocks[lane];
@@ -229,7 +230,7 @@ lane_take(struct lanes *l, size_t lane, const struct sha_job *job, size_t i)
 }
 
 /* A lane has no block left at p: on to its tail, or to the next message. */
-static void
+X16 static void
 lane_turn(struct lanes *l, size_t lane, const struct sha_job *job, size_t *next)
 {
 	uint32_t h[8];
@@ -249,14 +250,14 @@ lane_turn(struct lanes *l, size_t lane, const struct sha_job *job, size_t *next)
 	l->active &= ~(1u << lane);
 	l->p[lane] = idle;
 	l->stride[lane] = 0;
-	l->blocks[lane] = SIZE_MAX;
+	l->blocks[lane] = UINT32_MAX;
 }
 
 /* Blocks that every lane has before one must turn. */
-static size_t
+X16 static uint32_t
 together(const struct lanes *l)
 {
-	size_t n = SIZE_MAX;
+	uint32_t n = UINT32_MAX;
 
 	for (size_t i = 0; i < LANES; i++)
 		if (l->blocks[i] < n)
@@ -264,7 +265,7 @@ together(const struct lanes *l)
 	return n;
 }
 
-static void
+X16 static void
 finish_alone(struct lanes *l, const struct sha_job *job)
 {
 	for (size_t i = 0; i < LANES; i++) {
@@ -279,7 +280,7 @@ finish_alone(struct lanes *l, const struct sha_job *job)
 	}
 }
 
-void
+X16 void
 sha_x16_run(const struct sha_job *job)
 {
 	struct lanes l;
@@ -287,7 +288,7 @@ sha_x16_run(const struct sha_job *job)
 
 	l.active = 0;
 	for (size_t i = 0; i < LANES; i++) {
-		l.blocks[i] = SIZE_MAX;
+		l.blocks[i] = UINT32_MAX;
 		l.p[i] = idle;
 		l.stride[i] = 0;
 		for (size_t k = 0; k < 8; k++)
@@ -296,7 +297,7 @@ sha_x16_run(const struct sha_job *job)
 			lane_take(&l, i, job, next++);
 	}
 	while (__builtin_popcount(l.active) > FEW) {
-		size_t n = together(&l);
+		uint32_t n = together(&l);
 
 		for (size_t i = 0; i < LANES; i++)
 			l.blocks[i] -= n;

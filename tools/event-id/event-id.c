@@ -278,16 +278,39 @@ take(struct job *j, const struct record *rec)
 	return NULL;
 }
 
+/* An old id that stands first, as we put it: the comma behind it may pass for
+ * the opening brace. NULL: it is not so. */
+static const char *
+after_first(const struct job *j, const struct record *rec)
+{
+	const struct json_span *v = &rec->val[j->own[0]];
+
+	for (size_t i = 1; i < j->nown; i++)
+		if (rec->val[j->own[i]].type != JSON_ABSENT)
+			return NULL;
+	if (v->type == JSON_ABSENT || v->p[v->len] != ',' ||
+	    splice_key(v->p) != rec->text + 1)
+		return NULL;
+	return v->p + v->len;
+}
+
 /* What follows the id, without the members that are replaced. */
 static void
 rest(struct job *j, const struct record *rec, const char **p, size_t *len)
 {
+	const char *comma;
 	bool any = false;
 
 	*p = rec->text;
 	*len = rec->len;
 	if (!j->replace)
 		return;
+	comma = after_first(j, rec);
+	if (comma != NULL) {
+		*p = comma;
+		*len = rec->len - (size_t)(comma - rec->text);
+		return;
+	}
 	splice_reset(&j->splice);
 	for (size_t i = 0; i < j->nown; i++) {
 		const struct json_span *v = &rec->val[j->own[i]];

@@ -18,7 +18,6 @@
  * Attribution, geo and user columns are left out: the daily table may restate
  * what the intraday one said.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -483,7 +482,6 @@ params(struct ga4 *g, struct buf *out, const struct json_span *v)
 	struct json_span array = *v;
 	struct json_error e;
 	const char *why = NULL;
-	char count[24];
 
 	g->n = 0;
 	buf_reset(&g->text);
@@ -510,8 +508,8 @@ params(struct ga4 *g, struct buf *out, const struct json_span *v)
 	if (g->n > 0 && !buf_room(&g->text, 64)) /* for span_copy */
 		return too_large;
 	sort(g);
-	buf_add(
-	    out, count, (size_t)snprintf(count, sizeof count, "%zu;", g->n));
+	buf_u64(out, g->n);
+	buf_char(out, ';');
 	for (size_t i = 0; i < g->n; i++) {
 		const struct param *m = &g->params[i];
 
