@@ -120,6 +120,7 @@ refused() {
 	refused '{"pattern":"(a"}' ".pattern: group"
 	refused '{"pattern":"[a"}' ".pattern: class"
 	refused '{"pattern":"a{99999}"}' ".pattern: more than 1000"
+	refused '{"pattern":"((a{500}){500}){500}"}' ".pattern: too large"
 }
 
 @test "format: date, date-time, uuid; others are refused" {

@@ -15,12 +15,15 @@
 	"[\302-\337][\200-\277]|[\340-\357][\200-\277][\200-\277]|" \
 	"[\360-\364][\200-\277][\200-\277][\200-\277]"
 #define REPEAT_MAX 1000
+/* What regcomp is asked to make of it, repeats written out. */
+#define COST_MAX 50000
 
 struct trans {
 	const char *p, *end;
 	struct buf out;
 	const char *why;
 	int depth;
+	size_t cost; /* atoms, with their repeats */
 };
 
 static bool
@@ -253,8 +256,9 @@ number(struct trans *t, unsigned *v)
 	return t->p > from;
 }
 
+/* from: the cost before the atom that is repeated. */
 static bool
-repeat(struct trans *t)
+repeat(struct trans *t, size_t from)
 {
 	unsigned a, b;
 
@@ -280,6 +284,7 @@ repeat(struct trans *t)
 			return no(t, "more than 1000 repeats");
 		t->p++;
 		buf_char(&t->out, '}');
+		t->cost = from + (t->cost - from) * (b + 1);
 	} else {
 		return true;
 	}
@@ -378,6 +383,7 @@ static bool
 alternatives(struct trans *t)
 {
 	bool empty = true;
+	size_t from;
 
 	while (t->p < t->end && *t->p != ')') {
 		if (*t->p == '|') {
@@ -395,8 +401,11 @@ alternatives(struct trans *t)
 				return no(t, "repeat of an anchor");
 			continue;
 		}
-		if (!atom(t) || !repeat(t))
+		from = t->cost++;
+		if (!atom(t) || !repeat(t, from))
 			return false;
+		if (t->cost > COST_MAX)
+			return no(t, "too large");
 	}
 	if (empty)
 		buf_str(&t->out, "()");
