@@ -100,7 +100,7 @@ EVENT='{"event_name":"purchase","n":null,"device":{"category":"mobile"},"event_p
 	is '.a | length' '{"a":"å\ud83d\ude00"}' "number 2"
 	is '.a[0:4] + "-" + .a[4:6]' '{"a":"20261120"}' "string 2026-11"
 	is '.a[1:-1]' '{"a":"åäö"}' "string ä"
-	is '"\(.a)/\(.b):\(.c)"' '{"a":"x","b":1.50,"c":null}' "string x/1.5:null"
+	is '"\(.a)/\(.b):\(.c)"' '{"a":"x","b":1.5,"c":null}' "string x/1.5:null"
 	is '.a | split("?")[0]' '{"a":"/p?x=1"}' "string /p"
 	is '.a | split("?")[1]' '{"a":"/p"}' "null "
 	is '.a | test("^(cpc|ppc|paid.*)$")' '{"a":"paid_social"}' "true "
@@ -238,7 +238,7 @@ digest() {
 	# comment
 	def m(n; $u): {name: n, unit: $u};
 	"EUR" as $c |
-	{ version: 3, "b c": [1, 2.50, -3, .5, 007], if: "x\u00e9\n",
+	{ version: 3, "b c": [1, 2.5, -3, .5, 007], if: "x\u00e9\n",
 	  nested: {a: null, b: true, c: false}, e: [], o: {},
 	  metrics: [m("orders"; "1"), m("revenue"; $c)] }
 	+ { sum: (1.5 + 2), list: ([1] + [2, 3]), text: ("a" + "b"), version: 4 }
@@ -248,6 +248,8 @@ digest() {
 	grep -q 'as $all' b.jq
 	[ "$(digest a.jq)" = "$(digest a.json)" ]
 	[ "$(digest a.jq)" = "$(digest b.jq)" ]
+	sed 's/2\.5/25.0e-1/' a.jq >c.jq
+	[ "$(digest a.jq)" = "$(digest c.jq)" ]
 	run -0 "$WEIR_B/test/unit/expr" --conf b.jq
 	assert_output --partial " libjq"
 	[ "$(digest a.jq)" = "$(jq -cSj -n "$(cat a.jq)" | sha256sum | cut -d' ' -f1)" ]
