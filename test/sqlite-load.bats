@@ -866,7 +866,7 @@ dump() { # FILE
 
 @test "SIGTERM in the middle of a partition: nothing of it is kept" {
 	mkfifo pipe
-	load_kpi <pipe >out 2>err &
+	sqlite-load --db w.db --table fact_kpi_daily <pipe >out 2>err &
 	local pid=$!
 	exec 9>pipe
 	day 10 | head -2 >&9

@@ -220,7 +220,7 @@ warehouse() {
 
 @test "SIGTERM ends a query that would run for ever" {
 	sqlite3 w.db 'CREATE TABLE t (a)'
-	query 'WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r)
+	sqlite-query --db w.db 'WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r)
 	    SELECT count(*) FROM r' 2>err &
 	local pid=$! s=0
 	sleep 0.3
