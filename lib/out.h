@@ -67,8 +67,15 @@ out_write(struct out *o, const void *p, size_t n)
 static inline void
 out_record(struct out *o, const char *text, size_t len)
 {
-	out_write(o, text, len);
-	out_write(o, "\n", 1);
+	if (len + 1 < o->cap - o->len) {
+		memcpy(o->p + o->len, text, len);
+		o->p[o->len + len] = '\n';
+		o->len += len + 1;
+		o->bytes += len + 1;
+	} else {
+		out_write(o, text, len);
+		out_write(o, "\n", 1);
+	}
 }
 
 /* Closes descriptor 1 with a check, for tools that print without filter.h:

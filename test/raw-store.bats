@@ -401,3 +401,25 @@ raw-store: raw/s/f/2026-11-20: nothing is stored'
 	run raw-store --version
 	assert_success
 }
+
+@test "SIGTERM in a partition stores nothing of it, and it ends by that signal" {
+	part 2026-11-19 '{"n":1}' >in
+	mkfifo p
+	(
+		cat in
+		head -n 2 in | sed s/19/20/
+		sleep 3
+	) >p &
+	feeder=$!
+	raw-store --dir raw <p >out 2>err &
+	pid=$!
+	sleep 0.3
+	kill -TERM $pid
+	status=0
+	wait $pid || status=$?
+	kill $feeder 2>/dev/null || true
+	assert_equal "$status" 143
+	run versions
+	assert_output '["2026-11-19",1,"complete",1]'
+	assert_equal "$(find raw -name '.tmp*' | wc -l)" 0
+}
