@@ -109,7 +109,7 @@ stage() { # TOOL PID STATUS
 	run run-log -p x -- sh -c 'ndjson-dedup --key a <in | cat'
 	assert_failure 65
 	assert_equal "$(record error_class)" contract
-	assert_equal "$(record 'counts["ndjson-dedup"].records_in')" 1
+	assert_equal "$(record 'counts["ndjson-dedup"].records_in > 0')" true
 	run record error_message
 	assert_output --partial 'ndjson-dedup: -:2:'
 }
