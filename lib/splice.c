@@ -106,8 +106,8 @@ by_place(const void *a, const void *b)
 }
 
 /* Mostly in order already. */
-static void
-sort(struct splice *s)
+void
+splice_sort(struct splice *s)
 {
 	for (size_t i = 1; i < s->n; i++)
 		if (by_place(&s->list[i - 1], &s->list[i]) > 0) {
@@ -146,7 +146,7 @@ splice_resolve(struct splice *s, const char *record)
 {
 	size_t kept = 0;
 
-	sort(s);
+	splice_sort(s);
 	for (size_t i = 0; i < s->n; i++) {
 		struct change c = s->list[i];
 		struct change *last = kept > 0 ? &s->list[kept - 1] : NULL;

@@ -41,6 +41,8 @@ void splice_drop_element(
 void splice_bytes(struct splice *s, const char *record, const char *from,
     size_t len, const void *p, size_t n);
 
+/* Puts the changes so far in order of their places. */
+void splice_sort(struct splice *s);
 /* Sorts the changes and sees to the commas; once, before splice_apply. */
 void splice_resolve(struct splice *s, const char *record);
 /* Appends the changed record. */

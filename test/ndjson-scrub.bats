@@ -221,8 +221,7 @@ that the policy does not name and that were dropped" ]
 		"{\"b\":\"$(hmac a@b.example 16)\",\"u\":\"/[email]\"}" "$e"
 	policy '{"b":"drop"}' '"email":"refuse"'
 	run -65 scrub <<<'{"a":"x anna@x.example"}'
-	assert_output "ndjson-scrub: -:1:9: the record holds an e-mail address" ||
-		assert_output "ndjson-scrub: -:1:9: holds an e-mail address"
+	assert_output "ndjson-scrub: -:1:9: the record holds an e-mail address"
 	run -0 scrub <<<'{"b":"anna@x.example"}'
 	policy '{}' "$e"
 	run -65 scrub <<<'{"anna@x.example":1}'
@@ -238,6 +237,17 @@ that the policy does not name and that were dropped" ]
 	assert_output 0
 	[ "$(jq -c 'to_entries | map(.value) | unique' out)" = '["[email]"]' ]
 	[ "$(jq length out)" = 499 ]
+}
+
+@test "text made of signs takes no longer than other text" {
+	policy '{"x[]":"drop"}' '"email":"redact"'
+	local part
+	for part in 'a@b.cc ' '%40' '%40a.bc' '@' 'a@' '040' '\\u0040' '\\n@b.cc'; do
+		{ printf '{"x":['; yes '1,' | head -100000 | tr -d '\n'; printf '1],"a":"'
+		  yes "$part" | head -100000 | tr -d '\n'; printf '"}\n'; } >in
+		timeout 5 ndjson-scrub --policy pii.jq <in >out
+		jq -e '.x == []' out >ok
+	done
 }
 
 @test "a pseudonym is the same in every run, place and order, and differs by salt" {

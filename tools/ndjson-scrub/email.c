@@ -95,10 +95,10 @@ part_of_name(unsigned c)
 	       (c > 0 && in_name((char)c) && strchr("=&?/#", (int)c) == NULL);
 }
 
-/* Where the name before the sign begins. A URL's "?mail=" is no part of it,
+/* Where the name before the sign begins, not before `least`. A URL's "?mail=" is no part of it,
  * and the letter of an escape such as \n neither. */
 static const char *
-name_begin(const char *sign)
+name_begin(const char *sign, const char *least)
 {
 	const char *p = sign;
 
@@ -106,9 +106,9 @@ name_begin(const char *sign)
 		const char *whole = p;
 		size_t skip;
 
-		while (part_of_name((unsigned char)p[-1]))
+		while (p > least && part_of_name((unsigned char)p[-1]))
 			p--;
-		if (p[-1] != '\\' || p == whole)
+		if (p == least || p[-1] != '\\' || p == whole)
 			return p;
 		skip = *p == 'u' ? 5 : 1;
 		if ((size_t)(whole - p) < skip)
@@ -143,49 +143,69 @@ domain_end(const char *start)
 	}
 }
 
-/* Is the slice inside something that goes anyway? */
-static bool
-gone(const struct splice *s, const char *record, const char *p)
-{
-	uint32_t at = (uint32_t)(p - record);
+/*
+ * What is known of the text so far. Signs come in order of their places, so
+ * each change and each string is looked at once, however many there are.
+ */
+struct around {
+	const struct splice *s;
+	size_t n, next; /* changes that rules made; the next to look at */
+	uint32_t gone;  /* what is before this place goes anyway */
+	const char *string_end;
+	bool key; /* that string is the name of a member */
+};
 
-	for (size_t i = 0; i < s->n; i++)
-		if (s->list[i].from <= at && at < s->list[i].to)
-			return true;
-	return false;
+static bool
+gone(struct around *a, uint32_t at)
+{
+	for (; a->next < a->n && a->s->list[a->next].from <= at; a->next++)
+		if (a->s->list[a->next].to > a->gone)
+			a->gone = a->s->list[a->next].to;
+	return at < a->gone;
 }
 
 /* Does p stand in the name of a member? */
 static bool
-in_key(const char *p)
+in_key(struct around *a, const char *p)
 {
+	if (p <= a->string_end)
+		return a->key;
 	for (p = span_special(p); *p == '\\'; p = span_special(p + 2))
 		;
-	return *span_blanks(p + 1) == ':';
+	a->string_end = p;
+	a->key = *span_blanks(p + 1) == ':';
+	return a->key;
 }
 
 const char *
 email_scrub(enum email what, const char *record, size_t len, struct splice *s,
     size_t *byte)
 {
-	const char *end = record + len, *p = record, *from, *a, *z;
-	size_t n;
+	const char *end = record + len, *p = record, *least = record;
+	struct around near = {s, s->n, 0, 0, record, false};
 
+	splice_sort(s);
 	while ((p = candidate(p, end)) != NULL) {
-		n = at_sign(p, record, &from);
-		a = n > 0 ? name_begin(from) : from;
-		z = n > 0 ? domain_end(from + n) : from;
+		const char *from, *a, *z;
+		size_t n = at_sign(p, record, &from);
+
 		p++;
-		if (a == from || z == from + n || gone(s, record, from))
+		if (n == 0 || gone(&near, (uint32_t)(from - record)))
+			continue;
+		z = domain_end(from + n);
+		if (z == from + n)
+			continue;
+		a = name_begin(from, least);
+		if (a == from)
 			continue;
 		*byte = (size_t)(a - record) + 1;
 		if (what == EMAIL_REFUSE)
-			return "holds an e-mail address";
-		if (in_key(z))
+			return "the record holds an e-mail address";
+		if (in_key(&near, z))
 			return "the name of a member holds an e-mail address";
 		splice_bytes(s, record, a, (size_t)(z - a), redacted,
 		    sizeof redacted - 1);
-		p = z;
+		p = least = z;
 	}
 	return NULL;
 }
