@@ -188,14 +188,13 @@ uninstall:
 	    '$(DESTDIR)$(SHARE)'/man/man$(subst .,,$(suffix $(m)))/$(m))
 	rm -rf '$(DESTDIR)$(SHARE)'/weir
 
-# The files git knows, in one order, with one date.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+# What is committed, with the commit's date: the same bytes each time.
+REV = HEAD
 DIST = weir-$(VERSION)
 dist:
 	@mkdir -p $(B)
-	git ls-files | tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) \
-	    --owner=0 --group=0 --numeric-owner --transform 's,^,$(DIST)/,' \
-	    -cf - -T - | gzip -9n >$(B)/$(DIST).tar.gz
+	git archive --format=tar --prefix=$(DIST)/ $(REV) | \
+	    gzip -9n >$(B)/$(DIST).tar.gz
 
 clean:
 	rm -rf $(B) $(B)-lint-gcc $(B)-lint-clang $(B)-fuzz

@@ -69,8 +69,10 @@ mk() {
 	command -v git >/dev/null || skip "no git here"
 	git -C "$ROOT" rev-parse HEAD >/dev/null 2>&1 ||
 		skip "the checkout belongs to another user"
-	make -s -C "$ROOT" B="$T/one" dist
-	make -s -C "$ROOT" B="$T/two" dist
+	local rev
+	rev=$(git -C "$ROOT" rev-parse HEAD)
+	make -s -C "$ROOT" B="$T/one" REV="$rev" dist
+	make -s -C "$ROOT" B="$T/two" REV="$rev" dist
 	cmp one/weir-*.tar.gz two/weir-*.tar.gz
 	tar -tzf one/weir-*.tar.gz | grep -qx 'weir-[0-9.]*/bootstrap'
 }
