@@ -547,3 +547,23 @@ END
 		diff want got
 	done
 }
+
+@test "many unknown names, apps and days take no more than their number of time" {
+	jq -nc 'range(60000) | {d: "2026-01-01", ev: "e\(.)"}' >in
+	jq -n -f k.jq | jq -c '.metrics[0].segments = []' >few.jq
+	run -0 --separate-stderr timeout 20 kpi-agg --kpis few.jq --source s in
+	[ "${#stderr_lines[@]}" -le 23 ]
+	[[ $stderr == *"59980 more event names like these"* ]]
+	jq -nc 'range(20000) | {d: "2026-01-01", app: "a\(.)", u: 1}' >in
+	run -0 --separate-stderr timeout 20 kpi-agg --kpis k.jq --source s in
+}
+
+@test "no memory is a message and 71, at any allocation" {
+	skip_if_san
+	records 30 >in
+	calls=$(fault_calls malloc kpi-agg --kpis k.jq --source s in)
+	for nth in $(seq 1 $((calls / 25 + 1)) "$calls"); do
+		run -71 --separate-stderr with_fault "malloc:$nth+:ENOMEM" kpi-agg --kpis k.jq --source s in
+		[[ $stderr == *"out of memory"* ]]
+	done
+}

@@ -106,8 +106,8 @@ texts_grow(struct agg *a)
 	a->text_slots = slots;
 }
 
-const struct text *
-agg_text(struct agg *a, const char *p, size_t n)
+static struct text *
+text_get(struct agg *a, const char *p, size_t n)
 {
 	const char *s = n > 0 ? p : ""; /* an empty text may stand nowhere */
 	uint64_t h = XXH3_64bits_withSeed(s, n, seed());
@@ -121,6 +121,7 @@ agg_text(struct agg *a, const char *p, size_t n)
 	if (a->ntexts++ >= a->text_slots)
 		texts_grow(a);
 	t = xmalloc(sizeof *t + n + 1);
+	t->event = t->app = NULL;
 	t->hash = h;
 	t->len = n;
 	memcpy(t->s, s, n);
@@ -128,6 +129,12 @@ agg_text(struct agg *a, const char *p, size_t n)
 	t->next = a->texts[h & (a->text_slots - 1)];
 	a->texts[h & (a->text_slots - 1)] = t;
 	return t;
+}
+
+const struct text *
+agg_text(struct agg *a, const char *p, size_t n)
+{
+	return text_get(a, p, n);
 }
 
 static uint64_t
@@ -285,16 +292,16 @@ link_up(struct agg *a, struct acc *x, bool first)
 struct seen *
 agg_seen(struct agg *a, struct seen **list, const char *p, size_t n)
 {
-	const struct text *name = agg_text(a, p, n);
-	struct seen *s = *list;
+	struct text *name = text_get(a, p, n);
+	struct seen **at = list == &a->events ? &name->event : &name->app;
+	struct seen *s = *at;
 
-	while (s != NULL && s->name != name)
-		s = s->next;
 	if (s == NULL) {
 		s = xcalloc(1, sizeof *s);
 		s->name = name;
 		s->next = *list;
 		*list = s;
+		*at = s;
 	}
 	return s;
 }
@@ -334,11 +341,13 @@ add_direct(struct agg *a, struct acc *x, struct fp key)
 static struct family *
 get_family(struct agg *a, const struct cell *c, int key)
 {
-	struct family *f = a->families;
+	uint64_t h = XXH3_64bits_withSeed(
+	    &c->day, sizeof c->day, c->app->hash + (uint64_t)key);
+	struct family **at = &a->family_by[h % FAMILY_SLOTS], *f = *at;
 
 	while (f != NULL &&
 	       (f->day != c->day || f->app != c->app || f->key != key))
-		f = f->next;
+		f = f->chain;
 	if (f != NULL)
 		return f;
 	f = xcalloc(1, sizeof *f);
@@ -346,6 +355,8 @@ get_family(struct agg *a, const struct cell *c, int key)
 	f->app = c->app;
 	f->key = key;
 	keys_init(&f->keys);
+	f->chain = *at;
+	*at = f;
 	f->next = a->families;
 	a->families = f;
 	return f;
@@ -652,21 +663,34 @@ agg_sorted(struct agg *a, size_t *n)
 	return v;
 }
 
+static int
+by_name(const void *pa, const void *pb)
+{
+	const struct seen *a = *(struct seen *const *)pa;
+	const struct seen *b = *(struct seen *const *)pb;
+
+	return text_order(a->name, b->name);
+}
+
 void
 agg_sort_seen(struct seen **list)
 {
-	struct seen *sorted = NULL, *next;
+	struct seen **v = NULL;
+	size_t n = 0;
 
-	for (struct seen *s = *list; s != NULL; s = next) {
-		struct seen **at = &sorted;
-
-		next = s->next;
-		while (*at != NULL && text_order((*at)->name, s->name) < 0)
-			at = &(*at)->next;
-		s->next = *at;
-		*at = s;
-	}
-	*list = sorted;
+	for (struct seen *s = *list; s != NULL; s = s->next)
+		n++;
+	if (n == 0)
+		return;
+	v = xcalloc(n, sizeof(struct seen *));
+	n = 0;
+	for (struct seen *s = *list; s != NULL; s = s->next)
+		v[n++] = s;
+	qsort(v, n, sizeof(struct seen *), by_name);
+	*list = v[0];
+	for (size_t i = 0; i < n; i++)
+		v[i]->next = i + 1 < n ? v[i + 1] : NULL;
+	free(v);
 }
 
 /* An accumulator over several places of a family, and which they are. */

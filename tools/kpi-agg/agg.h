@@ -25,6 +25,7 @@
 /* A text, once: equal texts are the same pointer. */
 struct text {
 	struct text *next;
+	struct seen *event, *app; /* where it is to be told of */
 	uint64_t hash;
 	size_t len;
 	char s[];
@@ -55,7 +56,7 @@ struct events {
 
 /* The accumulators of distinct counts of the same keys. */
 struct family {
-	struct family *next;
+	struct family *next, *chain;
 	int32_t day;
 	const struct text *app;
 	int key;
@@ -94,11 +95,12 @@ struct seen {
 	uint64_t n;
 };
 
+#define FAMILY_SLOTS 1024
 struct agg {
 	const struct dict *d;
 	const struct apps *apps;
 	struct fpset *set; /* of families that are direct */
-	struct family *families;
+	struct family *families, *family_by[FAMILY_SLOTS];
 	bool keep_keys;
 	uint64_t max_groups, max_memory;
 	struct text **texts;
