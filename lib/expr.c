@@ -144,19 +144,20 @@ numbers_safe(const char *p, size_t n)
 	return true;
 }
 
+static const enum expr_type types[] = {
+    [JSON_ABSENT] = EXPR_NONE,
+    [JSON_NULL] = EXPR_NULL,
+    [JSON_FALSE] = EXPR_FALSE,
+    [JSON_TRUE] = EXPR_TRUE,
+    [JSON_NUMBER] = EXPR_NUMBER,
+    [JSON_STRING] = EXPR_STRING,
+    [JSON_ARRAY] = EXPR_JSON,
+    [JSON_OBJECT] = EXPR_JSON,
+};
+
 static void
 by_libjq(struct expr *e, const struct record *rec, struct expr_value *v)
 {
-	static const enum expr_type types[] = {
-	    [JSON_ABSENT] = EXPR_NONE,
-	    [JSON_NULL] = EXPR_NULL,
-	    [JSON_FALSE] = EXPR_FALSE,
-	    [JSON_TRUE] = EXPR_TRUE,
-	    [JSON_NUMBER] = EXPR_NUMBER,
-	    [JSON_STRING] = EXPR_STRING,
-	    [JSON_ARRAY] = EXPR_JSON,
-	    [JSON_OBJECT] = EXPR_JSON,
-	};
 	struct json_span root = {rec->text, rec->len, JSON_OBJECT, 0}, dup;
 	struct jq_why why = {0};
 	enum json_type type = JSON_ABSENT;
@@ -228,15 +229,6 @@ deliver(struct expr *e, const struct val *got, struct expr_value *v)
 static bool
 plain_path(const struct expr *e, const struct record *rec, struct expr_value *v)
 {
-	static const enum expr_type types[] = {
-	    [JSON_NULL] = EXPR_NULL,
-	    [JSON_FALSE] = EXPR_FALSE,
-	    [JSON_TRUE] = EXPR_TRUE,
-	    [JSON_NUMBER] = EXPR_NUMBER,
-	    [JSON_STRING] = EXPR_STRING,
-	    [JSON_ARRAY] = EXPR_JSON,
-	    [JSON_OBJECT] = EXPR_JSON,
-	};
 	const struct ex_path *path = e->root->path;
 	const struct json_span *s = &rec->val[path->idx[path->n - 1]];
 	size_t quote = s->type == JSON_STRING;

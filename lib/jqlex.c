@@ -145,31 +145,6 @@ hex4(const char *p, const char *end)
 	return v;
 }
 
-static size_t
-put_utf8(char *o, unsigned u)
-{
-	if (u < 0x80) {
-		o[0] = (char)u;
-		return 1;
-	}
-	if (u < 0x800) {
-		o[0] = (char)(0xc0 | u >> 6);
-		o[1] = (char)(0x80 | (u & 63));
-		return 2;
-	}
-	if (u < 0x10000) {
-		o[0] = (char)(0xe0 | u >> 12);
-		o[1] = (char)(0x80 | (u >> 6 & 63));
-		o[2] = (char)(0x80 | (u & 63));
-		return 3;
-	}
-	o[0] = (char)(0xf0 | u >> 18);
-	o[1] = (char)(0x80 | (u >> 12 & 63));
-	o[2] = (char)(0x80 | (u >> 6 & 63));
-	o[3] = (char)(0x80 | (u & 63));
-	return 4;
-}
-
 /* After a backslash; l->p is at the character after it. */
 static bool
 escape(struct lex *l)
@@ -199,7 +174,7 @@ escape(struct lex *l)
 		u = 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00);
 		l->p += 6;
 	}
-	l->out->room_len += put_utf8(o + l->out->room_len, (unsigned)u);
+	l->out->room_len += json_put_utf8(o + l->out->room_len, (unsigned)u);
 	return true;
 }
 

@@ -114,6 +114,8 @@ struct json_span json_member(const struct json_span *object, const char *name);
 size_t json_decode(const struct json_span *string, char *out);
 /* Appends the unescaped bytes. */
 void json_decode_buf(const struct json_span *string, struct buf *out);
+/* Writes a code point as UTF-8 (1 to 4 bytes) and gives their number. */
+size_t json_put_utf8(char *o, unsigned code);
 /* Is the string, decoded, this text? */
 bool json_is(const struct json_span *string, const char *text, size_t len);
 static inline bool

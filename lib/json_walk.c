@@ -169,8 +169,8 @@ json_next_member(
 	return true;
 }
 
-static size_t
-put_utf8(char *o, unsigned u)
+size_t
+json_put_utf8(char *o, unsigned u)
 {
 	if (u < 0x80) {
 		o[0] = (char)u;
@@ -225,10 +225,10 @@ unescape(const char *p, char *o, size_t *wrote)
 	if (u >= 0xd800 &&
 	    u < 0xdc00) { /* valid text: the other half follows */
 		u = 0x10000 + ((u - 0xd800) << 10) + (hex4(p + 8) - 0xdc00);
-		*wrote = put_utf8(o, u);
+		*wrote = json_put_utf8(o, u);
 		return 12;
 	}
-	*wrote = put_utf8(o, u);
+	*wrote = json_put_utf8(o, u);
 	return 6;
 }
 
