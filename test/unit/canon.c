@@ -59,8 +59,7 @@ key(struct buf *b)
 	static const char *const all[] = {"a", "b", "ab", "abcdefgh",
 	    "abcdefghi", "abcdefghj", "", "\xc3\xa9", "\\u0061", "z", "A",
 	    "key", "value", "event_timestamp", "event_name", "\\n",
-	    "\xf0\x9f"
-	    "\x98\x80",
+	    "\xf0\x9f\x98\x80",
 	    "\xef\xbf\xbd"};
 
 	buf_char(b, '"');
