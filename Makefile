@@ -41,6 +41,8 @@ LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard lib/*.c)))
 EXIST = $(foreach t,$(TOOLS),$(if $(wildcard tools/$(t)/*.c),$(t)))
 UNIT = $(patsubst test/unit/%.c,$(B)/test/unit/%,$(wildcard test/unit/*.c))
 GEN = $(patsubst test/gen/%.c,$(B)/test/%,$(wildcard test/gen/*.c))
+SIM_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out test/sim/raw.c, \
+    $(sort $(wildcard test/sim/*.c))))
 BENCH = $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 FUZZ = $(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c))
 BATS = $(sort $(wildcard test/*.bats))
@@ -82,6 +84,11 @@ $(UNIT): $(B)/test/unit/%: $(B)/test/unit/%.o $(B)/libweir.a
 $(GEN): $(B)/test/%: $(B)/test/gen/%.o $(B)/libweir.a
 	$(LINK) $(LIBS)
 
+# The local stand-in of the services (test/sim).
+$(B)/test/weir-sim: $(SIM_OBJ) $(B)/libweir.a
+	@mkdir -p $(@D)
+	$(LINK) -lmicrohttpd $(LIBS)
+
 $(BENCH): $(B)/bench/%: $(B)/bench/%.o $(B)/libweir.a
 	$(LINK) $(LIBS)
 
@@ -95,7 +102,7 @@ $(B)/test/fault.so: test/shim/fault.c Makefile
 
 # Tests -----------------------------------------------------------------------
 
-tests-built: all $(UNIT) $(GEN) $(B)/test/fault.so
+tests-built: all $(UNIT) $(GEN) $(B)/test/fault.so $(B)/test/weir-sim
 
 BATS_FLAGS =
 check: tests-built
