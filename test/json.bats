@@ -173,3 +173,36 @@ through() { # NAME COMMAND...
 	through ndjson-scrub ndjson-scrub --policy policy.jq --salt-file salt \
 		--unknown keep
 }
+
+# The two that do not hand single records on: what is counted, what is kept.
+@test "JSONTestSuite: all 318 cases, counted by kpi-agg and kept by raw-store" {
+	suite
+	cat >kpis.jq <<-'J'
+		{"version":"1","dimensions":["date","app_id","platform"],"all":[],
+		 "sources":{"x":{"date":".ts"}},
+		 "metrics":[{"name":"n","source":"x","agg":"count"}]}
+	J
+	echo '{"version":1,"apps":[]}' >apps.jq
+	local n status=0
+	n=$(wc -l <good.ndjson)
+	run -0 --separate-stderr kpi-agg --kpis kpis.jq --source x good.ndjson
+	assert_output --partial "\"value\":$n,"
+	kpi-agg --kpis kpis.jq --source x --rejects dead bad.ndjson >out 2>/dev/null || status=$?
+	((status == 3))
+	! grep -q '"value":[1-9]' out
+	cut -b1-65536 bad.ndjson | cmp - dead
+
+	ndjson-part --source x --feed f --date 2026-11-19 -- cat good.ndjson >part
+	raw-store --dir raw <part | cmp - part
+	gzip -dc raw/x/f/2026-11-19/*.ndjson.gz | cmp - good.ndjson
+	{
+		printf '{"@stream":"begin","v":1,"source_system":"x","feed":"g","date":"2026-11-19"}\n'
+		cat bad.ndjson
+		printf '{"@stream":"end","records":%d,"outcome":"complete"}\n' "$(wc -l <bad.ndjson)"
+	} >badpart
+	status=0
+	raw-store --dir raw --rejects dead <badpart >out 2>/dev/null || status=$?
+	((status == 3))
+	assert_equal "$(tail -1 out)" "{\"@stream\":\"end\",\"records\":0,\"outcome\":\"complete\",\"rejected\":$(wc -l <bad.ndjson)}"
+	cut -b1-65536 bad.ndjson | cmp - dead
+}
