@@ -16,7 +16,7 @@ struct buf;
 
 #define JSON_DEPTH 1000
 /* Bytes that must be readable before and after the text given to json_scan. */
-#define JSON_PAD 64
+#define JSON_PAD 128
 
 enum json_type {
 	JSON_ABSENT = 0,

@@ -119,15 +119,17 @@ escape_sound(struct sweep *w, const char *p)
 }
 
 ALWAYS const char *
-skip_digits(const char *p)
+skip_digits(const char *p, const char *end)
 {
-	while ((unsigned)(unsigned char)*p - '0' <= 9)
+	while (p < end && (unsigned)(unsigned char)*p - '0' <= 9)
 		p++;
 	return p;
 }
 
+/* A number or literal that ends well. Nothing from end on is looked at for
+ * digits: what is longer is suspect. */
 ALWAYS bool
-scalar_sound(const char *p)
+scalar_sound(const char *p, const char *end)
 {
 	const char *q;
 
@@ -143,18 +145,18 @@ scalar_sound(const char *p)
 		break;
 	default:
 		p += *p == '-';
-		q = skip_digits(p);
+		q = skip_digits(p, end);
 		if (q == p || (*p == '0' && q > p + 1))
 			return false;
 		if (*q == '.') {
 			p = q + 1;
-			q = skip_digits(p);
+			q = skip_digits(p, end);
 			if (q == p)
 				return false;
 		}
 		if ((*q | 0x20) == 'e') {
 			p = q + 1 + (q[1] == '+' || q[1] == '-');
-			q = skip_digits(p);
+			q = skip_digits(p, end);
 			if (q == p)
 				return false;
 		}
@@ -227,6 +229,7 @@ load(struct sweep *w)
 	u64 comma, body, starts, array, one, key, value, region, nl, err = 0;
 	u64 after_comma, after_open, after_colon;
 	int depth = w->depth;
+	const char *limit = w->block + 64 + JSON_PAD / 2; /* what may be read */
 
 	classify(w->block, &m);
 	esc = escaped_by(m.backslash, &c->escape);
@@ -282,7 +285,7 @@ load(struct sweep *w)
 	c->region = spread(region);
 	err |= region & out & ~blank;
 	for (; starts != 0; starts &= starts - 1)
-		err |= !scalar_sound(w->block + low(starts));
+		err |= !scalar_sound(w->block + low(starts), limit);
 	/* Deeper than the register of kinds, or a huge list: the exact way. */
 	err |= (u64)(depth + __builtin_popcountll(open) > SWEEP_DEPTH);
 	err |= (u64)(w->n > SWEEP_LIST - 64);
