@@ -57,6 +57,7 @@ main(int argc, char **argv)
 	for (int i = 1; i < argc; i++)
 		if (json_paths_add(ps, argv[i], &why) < 0) {
 			printf("%s: %s\n", argv[i], why);
+			json_paths_free(ps);
 			return 1;
 		}
 	s = json_scanner_new(ps);
