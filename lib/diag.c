@@ -15,7 +15,7 @@
 enum {
 	RAW_MAX = 8192,      /* a message before cleaning */
 	LINE_MAX_OUT = 4096, /* one atomic write to a pipe */
-	SECRETS_MAX = 16,
+	SECRETS_MAX = 32,
 	SECRET_MIN = 4, /* anything shorter would blank out plain words */
 	SEXTETS_MIN = 5,
 	QUOTE_BYTES = 200,
@@ -49,8 +49,17 @@ diag_tool(void)
 }
 
 void
+diag_forget(const void *bytes)
+{
+	for (size_t i = 0; i < secret_count; i++)
+		if (secrets[i].p == bytes)
+			secrets[i--] = secrets[--secret_count];
+}
+
+void
 diag_secret(const void *bytes, size_t len)
 {
+	diag_forget(bytes);
 	if (len >= SECRET_MIN && secret_count < SECRETS_MAX)
 		secrets[secret_count++] = (struct secret_ref){bytes, len};
 }

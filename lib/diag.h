@@ -39,5 +39,8 @@ char *diag_quote(char dst[DIAG_QUOTE], const char *text, size_t len);
 /* From now on no message shows these bytes, nor their base64 or percent
  * form. The bytes are referenced, not copied. */
 void diag_secret(const void *bytes, size_t len);
+/* Before the bytes go, or change: registering the same place again replaces
+ * what was there. */
+void diag_forget(const void *bytes);
 
 #endif

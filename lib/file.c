@@ -489,7 +489,7 @@ secret_wrong(int fd, mode_t *mode)
 }
 
 static int
-secret_take(int fd, const char *path, struct secret *s)
+secret_take(int fd, const char *path, bool lines, struct secret *s)
 {
 	size_t n = 0;
 	ssize_t got;
@@ -511,16 +511,17 @@ secret_take(int fd, const char *path, struct secret *s)
 		warn_msg(path, "the secret is empty");
 		return RC_CONFIG;
 	}
-	if (memchr(s->p, '\0', n) != NULL || memchr(s->p, '\r', n) != NULL ||
-	    memchr(s->p, '\n', n) != NULL) {
+	if (memchr(s->p, '\0', n) != NULL ||
+	    (!lines && (memchr(s->p, '\r', n) != NULL ||
+			  memchr(s->p, '\n', n) != NULL))) {
 		warn_msg(path, "a secret holds no NUL, CR or LF");
 		return RC_CONFIG;
 	}
 	return RC_OK;
 }
 
-int
-secret_read(const char *path, struct secret *s)
+static int
+secret_open(const char *path, bool lines, struct secret *s)
 {
 	const char *wrong;
 	mode_t mode = 0;
@@ -538,7 +539,7 @@ secret_read(const char *path, struct secret *s)
 		close(fd);
 		return RC_CONFIG;
 	}
-	rc = secret_take(fd, path, s);
+	rc = secret_take(fd, path, lines, s);
 	close(fd);
 	if (rc != RC_OK) {
 		secret_wipe(s);
@@ -549,11 +550,25 @@ secret_read(const char *path, struct secret *s)
 	return RC_OK;
 }
 
+int
+secret_read(const char *path, struct secret *s)
+{
+	return secret_open(path, false, s);
+}
+
+int
+secret_read_lines(const char *path, struct secret *s)
+{
+	return secret_open(path, true, s);
+}
+
 void
 secret_wipe(struct secret *s)
 {
-	if (s->p != NULL)
+	if (s->p != NULL) {
+		diag_forget(s->p);
 		explicit_bzero(s->p, SECRET_LEN + 1);
+	}
 	free(s->p);
 	s->p = NULL;
 	s->len = 0;

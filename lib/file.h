@@ -71,6 +71,8 @@ struct secret {
 	size_t len;
 };
 int secret_read(const char *path, struct secret *s);
+/* The same for keys and credentials, which have lines. */
+int secret_read_lines(const char *path, struct secret *s);
 void secret_wipe(struct secret *s);
 
 #endif

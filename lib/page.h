@@ -1,0 +1,31 @@
+/*
+ * A page of an API, as a stream: {"data":[{…},…],"paging":{…}}. The elements
+ * of one array are cut out as raw slices, one object a line, and everything
+ * else of the page is kept as a small document. Memory is that of one element
+ * (max_line), not of the page. The whole page is validated; nothing is given
+ * out by the caller before page_end said RC_OK.
+ */
+#ifndef WEIR_PAGE_H
+#define WEIR_PAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "json.h"
+
+struct page;
+/* array: the path of the array ("data", "rows"); each element is given to
+ * `element` as compact text as it stands (line breaks in it become blanks).
+ * A non-zero return of `element` ends the page with that status. */
+struct page *page_new(const char *array, size_t max_line,
+    int (*element)(void *ctx, const char *text, size_t len), void *ctx);
+int page_feed(struct page *p, const void *bytes, size_t n); /* RC_OK, 65 */
+/* The page must be whole. `rest` is the document without the elements (the
+ * array is empty in it), validated, owned by the page. *e where it is not. */
+int page_end(struct page *p, struct json_span *rest, struct json_error *e);
+uint64_t page_elements(const struct page *p);
+void page_free(struct page *p);
+
+#endif

@@ -1,0 +1,186 @@
+#include "spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mem.h"
+#include "sys.h"
+
+enum {
+	SPOOL_MEMORY = 1 << 20,
+	SPOOL_FIRST = 16 << 10,
+	SPOOL_PAD = 64, /* readable, zero: scanners look ahead */
+	SPOOL_BLOCK = 64 << 10,
+};
+
+struct spool {
+	char *p;
+	size_t len, cap;
+	int fd; /* -1: in memory */
+	uint64_t size, at;
+};
+
+struct spool *
+spool_new(void)
+{
+	struct spool *s = xcalloc(1, sizeof(*s));
+
+	s->fd = -1;
+	s->cap = SPOOL_FIRST;
+	s->p = xcalloc(1, s->cap + SPOOL_PAD);
+	return s;
+}
+
+/* A file without a name. */
+static int
+unnamed(void)
+{
+	const char *dir = getenv("TMPDIR");
+	char *path;
+	int fd;
+
+	if (dir == NULL || *dir == '\0')
+		dir = "/tmp";
+	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+		return fd;
+	path = xasprintf("%s/.tmp-weir-XXXXXX", dir);
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0)
+		unlink(path);
+	free(path);
+	return fd;
+}
+
+static int
+to_file(struct spool *s)
+{
+	int fd = unnamed();
+
+	if (fd < 0)
+		return -1;
+	if (sys_write_all(fd, s->p, s->len) < 0) {
+		int saved = errno;
+
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	s->fd = fd;
+	return 0;
+}
+
+int
+spool_write(struct spool *s, const void *p, size_t n)
+{
+	if (n == 0)
+		return 0;
+	if (s->fd < 0 && n > SPOOL_MEMORY - s->len && to_file(s) < 0)
+		return -1;
+	if (s->fd >= 0) {
+		if (sys_write_all(s->fd, p, n) < 0)
+			return -1;
+	} else {
+		size_t cap = s->cap;
+
+		while (cap - s->len < n)
+			cap *= 2;
+		if (cap > s->cap) {
+			s->p = xrealloc(s->p, cap + SPOOL_PAD);
+			s->cap = cap;
+		}
+		memcpy(s->p + s->len, p, n);
+		s->len += n;
+		memset(s->p + s->len, 0, SPOOL_PAD);
+	}
+	s->size += n;
+	return 0;
+}
+
+uint64_t
+spool_size(const struct spool *s)
+{
+	return s->size;
+}
+
+void
+spool_rewind(struct spool *s)
+{
+	s->at = 0;
+}
+
+ssize_t
+spool_read(struct spool *s, void *p, size_t n)
+{
+	ssize_t k;
+
+	if (n > s->size - s->at)
+		n = (size_t)(s->size - s->at);
+	if (n == 0)
+		return 0;
+	if (s->fd < 0) {
+		memcpy(p, s->p + s->at, n);
+		k = (ssize_t)n;
+	} else {
+		do
+			k = pread(s->fd, p, n, (off_t)s->at);
+		while (k < 0 && errno == EINTR);
+		if (k == 0) { /* the file is ours and cannot be shorter */
+			errno = EIO;
+			k = -1;
+		}
+	}
+	if (k > 0)
+		s->at += (uint64_t)k;
+	return k;
+}
+
+const char *
+spool_memory(const struct spool *s, size_t *len)
+{
+	*len = s->fd < 0 ? s->len : 0;
+	return s->fd < 0 ? s->p : NULL;
+}
+
+int
+spool_copy(struct spool *s, struct out *o)
+{
+	char *block;
+	ssize_t k;
+
+	s->at = 0;
+	if (s->fd < 0) {
+		out_write(o, s->p, s->len);
+		return 0;
+	}
+	block = xmalloc(SPOOL_BLOCK);
+	while ((k = spool_read(s, block, SPOOL_BLOCK)) > 0)
+		out_write(o, block, (size_t)k);
+	free(block);
+	return k < 0 ? -1 : 0;
+}
+
+void
+spool_reset(struct spool *s)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+	s->len = 0;
+	s->size = s->at = 0;
+	memset(s->p, 0, SPOOL_PAD);
+}
+
+void
+spool_free(struct spool *s)
+{
+	if (s == NULL)
+		return;
+	if (s->fd >= 0)
+		close(s->fd);
+	free(s->p);
+	free(s);
+}
