@@ -18,19 +18,12 @@
 
 #define FIRST_CAP ((size_t)1024)
 #define FIRST_SLACK ((size_t)512) /* slots behind the last home */
+#define WORDS_CAP ((size_t)64)
+#define WORDS_SLACK ((size_t)32)
+#define SMALL ((size_t)1 << 16) /* bytes; less is not mapped */
+#define HUGE ((size_t)2 << 20)
 #define SLOT sizeof(struct fp)
 #define SWEEP 256 /* slots moved at a time */
-
-__extension__ typedef unsigned __int128 u128;
-
-struct fpset {
-	struct fp *slot;
-	size_t cap;   /* homes */
-	size_t total; /* slots; the last one is always empty */
-	size_t count, full;
-	uint64_t max_bytes;
-	bool zero; /* {0,0} marks an empty slot, so it is kept here */
-};
 
 /* The run of full slots at the front of a sweep. */
 struct front {
@@ -67,12 +60,6 @@ fp_join(struct fp a, struct fp b)
 	return x;
 }
 
-static struct fp *
-home(const struct fpset *s, struct fp x)
-{
-	return s->slot + (size_t)((u128)x.hi * s->cap >> 64);
-}
-
 static bool
 is_empty(const struct fp *p)
 {
@@ -80,13 +67,48 @@ is_empty(const struct fp *p)
 }
 
 static struct fp *
-new_slots(size_t n)
+slots_new(size_t n)
 {
-	struct fp *p = sys_pages(n * SLOT);
+	struct fp *p;
 
+	if (n * SLOT < SMALL)
+		return xcalloc(n, SLOT);
+	p = sys_pages(n * SLOT);
 	if (p == NULL)
 		die(RC_OSERR, NULL, "out of memory");
 	return p;
+}
+
+static void
+slots_free(struct fp *p, size_t n)
+{
+	if (n * SLOT < SMALL)
+		free(p);
+	else
+		sys_pages_free(p, n * SLOT);
+}
+
+static struct fp *
+slots_more(struct fp *p, size_t n, size_t more)
+{
+	struct fp *q;
+
+	if (more * SLOT < SMALL) {
+		p = xreallocarray(p, more, SLOT);
+		memset(p + n, 0, (more - n) * SLOT);
+		return p;
+	}
+	/* Pages that small ones were given for stay small. */
+	if (n * SLOT < SMALL || (n * SLOT < HUGE && more * SLOT >= HUGE)) {
+		q = slots_new(more);
+		memcpy(q, p, n * SLOT);
+		slots_free(p, n);
+		return q;
+	}
+	q = sys_pages_grow(p, n * SLOT, more * SLOT);
+	if (q == NULL)
+		die(RC_OSERR, NULL, "out of memory");
+	return q;
 }
 
 /* Past this count the table grows: 3/4 of the homes. */
@@ -105,7 +127,19 @@ fpset_new(uint64_t max_bytes)
 	s->total = FIRST_CAP + FIRST_SLACK;
 	s->full = full_at(s->cap);
 	s->max_bytes = max_bytes;
-	s->slot = new_slots(s->total);
+	s->slot = slots_new(s->total);
+	return s;
+}
+
+struct fpset *
+fpset_new_words(void)
+{
+	struct fpset *s = xcalloc(1, sizeof *s);
+
+	s->cap = WORDS_CAP;
+	s->total = WORDS_CAP + WORDS_SLACK;
+	s->full = full_at(s->cap);
+	s->slot = slots_new(s->total);
 	return s;
 }
 
@@ -118,7 +152,7 @@ static void
 refill(const struct fpset *s, struct front *f, const struct fp *x, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct fp *h = home(s, x[i]);
+		struct fp *h = fpset_home(s, x[i]);
 
 		if (__builtin_expect(h < f->run, 0)) {
 			while (!is_empty(h))
@@ -161,9 +195,7 @@ resize(struct fpset *s, size_t cap, size_t slack)
 	struct fp some[SWEEP], *p, *end;
 	struct front f;
 
-	s->slot = sys_pages_grow(s->slot, used * SLOT, (cap + slack) * SLOT);
-	if (s->slot == NULL)
-		die(RC_OSERR, NULL, "out of memory");
+	s->slot = slots_more(s->slot, used, cap + slack);
 	s->cap = cap;
 	s->total = cap + slack;
 	s->full = full_at(cap);
@@ -185,12 +217,18 @@ resize(struct fpset *s, size_t cap, size_t slack)
 }
 
 /* Half as many homes again, or up to the limit. False: no room is left. */
-static bool
-grow(struct fpset *s)
+bool
+fpset_grow(struct fpset *s)
 {
 	size_t slack = s->total - s->cap;
 	size_t cap = s->cap + s->cap / 2;
 
+	if (slack < FIRST_SLACK)
+		slack = cap / 2 < FIRST_SLACK ? cap / 2 : FIRST_SLACK;
+
+	if ((cap + slack) * SLOT >= HUGE / 2) /* whole huge pages */
+		cap = (((cap + slack) * SLOT + HUGE - 1) & ~(HUGE - 1)) / SLOT -
+		      slack;
 	if (s->max_bytes != 0) {
 		uint64_t most = s->max_bytes / SLOT;
 
@@ -210,9 +248,9 @@ grow(struct fpset *s)
 }
 
 void
-fpset_prefetch(const struct fpset *s, struct fp x)
+fpset_spill(struct fpset *s)
 {
-	__builtin_prefetch(home(s, x), 1);
+	resize(s, s->cap, 2 * (s->total - s->cap));
 }
 
 static int
@@ -228,7 +266,7 @@ add_zero(struct fpset *s)
 static struct fp *
 find(const struct fpset *s, struct fp x)
 {
-	struct fp *p = home(s, x);
+	struct fp *p = fpset_home(s, x);
 
 	while ((p->lo != x.lo || p->hi != x.hi) && !is_empty(p))
 		p++;
@@ -246,14 +284,14 @@ fpset_add(struct fpset *s, struct fp x)
 	if (!is_empty(p))
 		return 0;
 	if (s->count >= s->full) {
-		if (!grow(s))
+		if (!fpset_grow(s))
 			return -1;
 		p = find(s, x);
 	}
 	*p = x;
 	s->count++;
 	if (p == s->slot + s->total - 1)
-		resize(s, s->cap, 2 * (s->total - s->cap));
+		fpset_spill(s);
 	return 1;
 }
 
@@ -289,7 +327,7 @@ static void
 close_hole(const struct fpset *s, struct fp *hole)
 {
 	for (struct fp *p = hole + 1; !is_empty(p); p++) {
-		if (home(s, *p) > hole)
+		if (fpset_home(s, *p) > hole)
 			continue;
 		*hole = *p;
 		hole = p;
@@ -344,11 +382,11 @@ fpset_clear(struct fpset *s)
 {
 	/* A large table is given back: what comes next may be small. */
 	if (s->cap > FIRST_CAP) {
-		sys_pages_free(s->slot, s->total * SLOT);
+		slots_free(s->slot, s->total);
 		s->cap = FIRST_CAP;
 		s->total = FIRST_CAP + FIRST_SLACK;
 		s->full = full_at(s->cap);
-		s->slot = new_slots(s->total);
+		s->slot = slots_new(s->total);
 	} else {
 		memset(s->slot, 0, s->total * SLOT);
 	}
@@ -361,6 +399,6 @@ fpset_free(struct fpset *s)
 {
 	if (s == NULL)
 		return;
-	sys_pages_free(s->slot, s->total * SLOT);
+	slots_free(s->slot, s->total);
 	free(s);
 }

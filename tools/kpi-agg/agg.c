@@ -367,20 +367,21 @@ static bool
 spread(struct agg *a, const struct family *f,
     bool (*visit)(struct agg *a, struct acc *x, struct fp key))
 {
-	size_t step = keys_stride(&f->keys);
+	const struct fpset *set = f->keys.set;
 
-	for (size_t i = 0; i < f->keys.cap; i++) {
-		const uint64_t *s = f->keys.slot + i * step;
-		struct fp key = {s[0], s[1]};
+	for (size_t i = 0; i < set->total; i++) {
+		const struct fp *p = &set->slot[i];
+		uint64_t places[KEYS_WORDS_MAX];
 
-		if ((s[0] | s[1]) == 0)
+		if (fp_word(p) == 0)
 			continue;
-		for (unsigned w = 0; w < f->keys.words; w++)
-			for (uint64_t m = s[2 + w]; m != 0; m &= m - 1)
+		keys_places(&f->keys, fp_word(p), places);
+		for (unsigned w = 0; w < KEYS_WORDS_MAX; w++)
+			for (uint64_t m = places[w]; m != 0; m &= m - 1)
 				if (!visit(a,
 					f->place[64 * w +
 						 (unsigned)__builtin_ctzll(m)],
-					key))
+					keys_kept(*p)))
 					return false;
 	}
 	return true;
@@ -399,6 +400,7 @@ add_place(struct agg *a, struct family *f, struct acc *x)
 		f->direct = true;
 		if (!spread(a, f, add_direct))
 			return false;
+		a->key_bytes -= f->bytes;
 		keys_release(&f->keys);
 		return true;
 	}
@@ -429,14 +431,30 @@ agg_finest(struct agg *a, struct cell *c, int metric, int segment,
 
 /* --- counting --- */
 
+/* Room for a key more. False: over the memory that is allowed. */
+static bool
+family_room(struct agg *a, struct family *f)
+{
+	uint64_t bytes;
+
+	if (f->keys.set->count < f->keys.set->full)
+		return true;
+	bytes = keys_bytes(&f->keys);
+	a->key_bytes += bytes - f->bytes;
+	f->bytes = bytes;
+	if (a->max_memory != 0 && a->key_bytes + bytes / 2 > a->max_memory)
+		return false;
+	return fpset_grow(f->keys.set);
+}
+
 bool
 agg_key(struct agg *a, struct acc *x, struct fp key)
 {
 	struct family *f = x->family;
 
 	if (f->direct)
-		return add_direct(a, x, key);
-	if (!keys_room(&f->keys, a->max_memory))
+		return add_direct(a, x, keys_kept(key));
+	if (!family_room(a, f))
 		return false;
 	keys_mark(&f->keys, key, x->place);
 	return true;
@@ -455,7 +473,7 @@ agg_count_keys(const struct agg *a)
 	uint64_t n = a->set == NULL ? 0 : fpset_count(a->set);
 
 	for (const struct family *f = a->families; f != NULL; f = f->next)
-		n += f->direct ? 0 : f->keys.n;
+		n += f->direct ? 0 : fpset_count(f->keys.set);
 	return n;
 }
 
@@ -728,16 +746,14 @@ struct same {
 static void
 count_same(const struct family *f, const struct overs *o, struct same *s)
 {
-	unsigned words = f->keys.words;
-
-	for (unsigned w = 0; s->n > 0 && w < words; w++)
+	for (unsigned w = 0; s->n > 0 && w < KEYS_WORDS_MAX; w++)
 		for (uint64_t m = s->places[w]; m != 0; m &= m - 1)
 			f->place[64 * w + (unsigned)__builtin_ctzll(m)]->n +=
 			    s->n;
 	for (size_t i = 0; s->n > 0 && i < o->n; i++) {
 		uint64_t hit = 0;
 
-		for (unsigned w = 0; w < words; w++)
+		for (unsigned w = 0; w < KEYS_WORDS_MAX; w++)
 			hit |= o->v[i].places[w] & s->places[w];
 		if (hit != 0)
 			o->v[i].acc->n += s->n;
@@ -748,21 +764,22 @@ count_same(const struct family *f, const struct overs *o, struct same *s)
 static void
 count_slots(const struct family *f, const struct overs *o, struct same *cache)
 {
-	unsigned words = f->keys.words;
+	const struct fpset *set = f->keys.set;
 
-	for (size_t i = 0; i < f->keys.cap; i++) {
-		const uint64_t *s = f->keys.slot + i * keys_stride(&f->keys);
-		uint64_t h = 0;
+	for (size_t i = 0; i < set->total; i++) {
+		uint32_t word = fp_word(&set->slot[i]);
+		uint64_t places[KEYS_WORDS_MAX], h = 0;
 		struct same *c;
 
-		if ((s[0] | s[1]) == 0)
+		if (word == 0)
 			continue;
-		for (unsigned w = 0; w < words; w++)
-			h = (h ^ s[2 + w]) * 0x9e3779b97f4a7c15u;
+		keys_places(&f->keys, word, places);
+		for (unsigned w = 0; w < KEYS_WORDS_MAX; w++)
+			h = (h ^ places[w]) * 0x9e3779b97f4a7c15u;
 		c = &cache[h >> 54];
-		if (memcmp(c->places, s + 2, words * sizeof *s) != 0) {
+		if (memcmp(c->places, places, sizeof places) != 0) {
 			count_same(f, o, c);
-			memcpy(c->places, s + 2, words * sizeof *s);
+			memcpy(c->places, places, sizeof places);
 		}
 		c->n++;
 	}

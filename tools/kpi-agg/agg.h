@@ -60,7 +60,8 @@ struct family {
 	int32_t day;
 	const struct text *app;
 	int key;
-	bool direct; /* too many places: in the common set */
+	bool direct;    /* too many places: in the common set */
+	uint64_t bytes; /* of keys, when they last grew */
 	struct keys keys;
 	struct acc **place;
 	unsigned nplaces;
@@ -102,7 +103,7 @@ struct agg {
 	struct fpset *set; /* of families that are direct */
 	struct family *families, *family_by[FAMILY_SLOTS];
 	bool keep_keys;
-	uint64_t max_groups, max_memory;
+	uint64_t max_groups, max_memory, key_bytes;
 	struct text **texts;
 	size_t ntexts, text_slots;
 	struct cell **cells;
@@ -145,7 +146,7 @@ family_prefetch(const struct agg *a, const struct family *f,
 	if (f->direct)
 		fpset_prefetch(a->set, acc_key(x, key));
 	else
-		keys_prefetch(&f->keys, key);
+		fpset_prefetch(f->keys.set, key);
 }
 
 /* Counts a key where it is new. False: the memory that is allowed is used
@@ -157,7 +158,7 @@ static inline bool
 family_key(struct agg *a, struct family *f, struct acc *x, unsigned place,
     struct fp key)
 {
-	if (f->direct || f->keys.n >= f->keys.cap - f->keys.cap / 4)
+	if (f->direct || f->keys.set->count >= f->keys.set->full)
 		return agg_key(a, x, key);
 	keys_mark(&f->keys, key, place);
 	return true;

@@ -7,132 +7,78 @@
 #include "diag.h"
 #include "exits.h"
 #include "mem.h"
-#include "sys.h"
-
-#define FIRST_CAP ((size_t)64)
-#define PAGES ((size_t)1 << 20) /* tables from this size are mapped */
-
-/* Tables of several families grow through the same sizes: wiping pages that
- * one has left is cheaper than asking the kernel for others. */
-#define SPARE 8
-static struct {
-	uint64_t *p;
-	size_t bytes;
-} spare[SPARE];
-
-static uint64_t *
-slots_new(size_t bytes)
-{
-	uint64_t *p;
-
-	if (bytes < PAGES)
-		return xcalloc(1, bytes);
-	for (int i = 0; i < SPARE; i++)
-		if (spare[i].p != NULL && spare[i].bytes == bytes) {
-			p = spare[i].p;
-			spare[i].p = NULL;
-			memset(p, 0, bytes);
-			return p;
-		}
-	p = sys_pages(bytes);
-	if (p == NULL)
-		die(RC_OSERR, NULL, "out of memory");
-	return p;
-}
-
-static void
-slots_free(uint64_t *p, size_t bytes)
-{
-	int i = 0;
-
-	if (bytes < PAGES) {
-		free(p);
-		return;
-	}
-	while (i < SPARE && spare[i].p != NULL)
-		i++;
-	if (i == SPARE) {
-		sys_pages_free(p, bytes);
-		return;
-	}
-	spare[i].p = p;
-	spare[i].bytes = bytes;
-}
-
-void
-keys_give_back(void)
-{
-	for (int i = 0; i < SPARE; i++)
-		if (spare[i].p != NULL) {
-			sys_pages_free(spare[i].p, spare[i].bytes);
-			spare[i].p = NULL;
-		}
-}
-
-size_t
-keys_bytes(const struct keys *k)
-{
-	return k->cap * keys_stride(k) * sizeof *k->slot;
-}
 
 void
 keys_init(struct keys *k)
 {
-	*k = (struct keys){.cap = FIRST_CAP, .words = 1};
-	k->slot = slots_new(keys_bytes(k));
+	*k = (struct keys){.set = fpset_new_words(), .words = 1};
 }
 
 void
 keys_release(struct keys *k)
 {
-	if (k->slot != NULL)
-		slots_free(k->slot, keys_bytes(k));
-	k->slot = NULL;
+	fpset_free(k->set);
+	free(k->wide);
+	*k = (struct keys){.words = 1};
 }
 
-/* Into an empty table; the keys are known to be different. */
-static void
-put(struct keys *k, const uint64_t *from, unsigned words)
+size_t
+keys_bytes(const struct keys *k)
 {
-	struct fp x = {from[0], from[1]};
-	uint64_t *s = keys_home(k, x);
-	const uint64_t *end = k->slot + k->cap * keys_stride(k);
-
-	while ((s[0] | s[1]) != 0) {
-		s += keys_stride(k);
-		if (s == end)
-			s = k->slot;
-	}
-	memcpy(s, from, (2 + words) * sizeof *s);
+	return fpset_bytes(k->set) + k->room * k->words * sizeof *k->wide;
 }
 
 static void
-rebuild(struct keys *k, size_t cap, unsigned words)
+more_wide(struct keys *k)
 {
-	struct keys to = {.cap = cap, .n = k->n, .words = words};
-	const uint64_t *end = k->slot + k->cap * keys_stride(k);
-
-	to.slot = slots_new(keys_bytes(&to));
-	for (const uint64_t *s = k->slot; s != end; s += keys_stride(k))
-		if ((s[0] | s[1]) != 0)
-			put(&to, s, k->words);
-	slots_free(k->slot, keys_bytes(k));
-	*k = to;
-}
-
-bool
-keys_room(struct keys *k, uint64_t max)
-{
-	if (k->n < k->cap - k->cap / 4)
-		return true;
-	if (max != 0 && 2 * keys_bytes(k) > max)
-		return false;
-	rebuild(k, 2 * k->cap, k->words);
-	return true;
+	k->room = k->room < 64 ? 64 : k->room + k->room / 2;
+	k->wide = xreallocarray(k->wide, k->room, k->words * sizeof *k->wide);
 }
 
 void
 keys_widen(struct keys *k)
 {
-	rebuild(k, k->cap, 2 * k->words);
+	unsigned words = k->words;
+	uint64_t *to;
+
+	k->words *= 2;
+	if (k->room == 0)
+		return;
+	k->wide = xreallocarray(k->wide, k->room, k->words * sizeof *k->wide);
+	to = k->wide + k->nwide * k->words;
+	for (size_t i = k->nwide; i-- > 0;) {
+		to -= k->words;
+		memmove(to, k->wide + i * words, words * sizeof *to);
+		memset(to + words, 0, words * sizeof *to);
+	}
+}
+
+void
+keys_places(
+    const struct keys *k, uint32_t word, uint64_t places[KEYS_WORDS_MAX])
+{
+	memset(places, 0, KEYS_WORDS_MAX * sizeof *places);
+	if (word < KEYS_ONE)
+		places[0] = word;
+	else if (word < KEYS_WIDE)
+		places[(word & KEYS_REST) / 64] |= (uint64_t)1 << word % 64;
+	else
+		memcpy(places, k->wide + (word & KEYS_REST) * k->words,
+		    k->words * sizeof *places);
+}
+
+uint32_t
+keys_wide(struct keys *k, uint32_t word, unsigned place)
+{
+	uint64_t places[KEYS_WORDS_MAX];
+
+	keys_places(k, word, places);
+	places[place / 64] |= (uint64_t)1 << place % 64;
+	if (k->nwide > KEYS_REST)
+		die(RC_OSERR, NULL, "out of memory");
+	if (k->nwide == k->room)
+		more_wide(k);
+	memcpy(
+	    k->wide + k->nwide * k->words, places, k->words * sizeof *places);
+	return KEYS_WIDE | (uint32_t)k->nwide++;
 }

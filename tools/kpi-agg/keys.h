@@ -1,7 +1,10 @@
 /*
- * Different keys, and for each the set of places where it was seen: one entry
- * of 24 bytes where 64 bits are places enough, whatever the number of rows
- * that it counts in.
+ * Different keys, and for each the set of places where it was seen: one slot
+ * of 16 bytes a key. Its word is a set of the first 31 places, or one place
+ * beyond these, or says where a wider set of places stands; only keys that
+ * were seen in several places, one of them beyond, need such a one.
+ *
+ * Keys are told apart by 96 bits.
  */
 #ifndef KPI_KEYS_H
 #define KPI_KEYS_H
@@ -15,59 +18,55 @@
 #define KEYS_WORDS_MAX 4
 #define KEYS_PLACES_MAX (64 * KEYS_WORDS_MAX)
 
+#define KEYS_NARROW 31 /* places that the word has bits for */
+#define KEYS_ONE ((uint32_t)1 << 31)
+#define KEYS_WIDE ((uint32_t)3 << 30)
+#define KEYS_REST (((uint32_t)1 << 30) - 1)
+
 struct keys {
-	uint64_t *slot; /* lo, hi, places[words]; lo and hi 0: free */
-	size_t cap, n;
+	struct fpset *set;
+	uint64_t *wide; /* sets of `words` words */
+	size_t nwide, room;
 	unsigned words;
 };
 
 void keys_init(struct keys *k);
 void keys_release(struct keys *k);
-/* Frees what released tables left for others; before the program ends. */
-void keys_give_back(void);
-/* Room for one key more. False: the table would be over max bytes. */
-bool keys_room(struct keys *k, uint64_t max);
 /* Twice the places. */
 void keys_widen(struct keys *k);
 size_t keys_bytes(const struct keys *k);
+/* Makes the set of a word wide, with a place more; the new word. */
+uint32_t keys_wide(struct keys *k, uint32_t word, unsigned place);
+/* The places of a word. */
+void keys_places(
+    const struct keys *k, uint32_t word, uint64_t places[KEYS_WORDS_MAX]);
 
-static inline size_t
-keys_stride(const struct keys *k)
+/* What is kept of a key. */
+static inline struct fp
+keys_kept(struct fp x)
 {
-	return 2 + k->words;
+	x.lo &= ~FP_WORD;
+	return x;
 }
 
-static inline uint64_t *
-keys_home(const struct keys *k, struct fp x)
-{
-	return k->slot + (x.lo & (k->cap - 1)) * keys_stride(k);
-}
-
-static inline void
-keys_prefetch(const struct keys *k, struct fp x)
-{
-	const uint64_t *s = keys_home(k, x);
-
-	__builtin_prefetch(s, 1);
-	__builtin_prefetch(s + keys_stride(k) - 1, 1);
-}
-
-/* Marks the key as seen at a place. keys_room came before. */
+/* Marks the key as seen at a place. fpset_room came before. */
 static inline void
 keys_mark(struct keys *k, struct fp x, unsigned place)
 {
-	uint64_t *s = keys_home(k, x);
-	const uint64_t *end = k->slot + k->cap * keys_stride(k);
+	struct fp *p = fpset_place(k->set, x);
+	uint32_t was = fp_word(p);
+	uint32_t is =
+	    place < KEYS_NARROW ? (uint32_t)1 << place : KEYS_ONE | place;
 
-	while ((s[0] != x.lo || s[1] != x.hi) && (s[0] | s[1]) != 0) {
-		s += keys_stride(k);
-		if (s == end)
-			s = k->slot;
-	}
-	k->n += (s[0] | s[1]) == 0;
-	s[0] = x.lo;
-	s[1] = x.hi;
-	s[2 + place / 64] |= (uint64_t)1 << place % 64;
+	if (was == 0)
+		fpset_put(k->set, p, x, is);
+	else if ((was | is) < KEYS_ONE)
+		fp_set_word(p, was | is);
+	else if (was >= KEYS_WIDE)
+		k->wide[(was & KEYS_REST) * k->words + place / 64] |=
+		    (uint64_t)1 << place % 64;
+	else if (was != is)
+		fp_set_word(p, keys_wide(k, was, place));
 }
 
 #endif

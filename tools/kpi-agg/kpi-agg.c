@@ -19,7 +19,7 @@
 #include "stats.h"
 
 /* Raised when partial results of an older one would not fit. */
-#define FORMAT "kpi-agg 1"
+#define FORMAT "kpi-agg 2"
 #define TOLD_MAX 20 /* unknown names that get a line of their own */
 #define PIECES_MAX 4096
 
@@ -744,7 +744,6 @@ main(int argc, char **argv)
 	reader_free(t.reader);
 	if (t.told.texts != NULL)
 		agg_release(&t.told);
-	keys_give_back();
 	apps_free(t.apps);
 	dict_free(t.d);
 	free(apps);
