@@ -77,7 +77,7 @@ enum json_status { JSON_OK, JSON_BLANK, JSON_BAD };
 struct json_scanner *json_scanner_new(const struct json_paths *ps);
 enum json_status json_scan(struct json_scanner *s, const char *line,
     const char **next, struct json_span *vals, struct json_error *e);
-/* The kernel in use: "avx2", "sse2", "portable"; WEIR_SIMD may force one. */
+/* The kernel in use: "avx512", "avx2", "sse2", "portable"; WEIR_SIMD may force one. */
 const char *json_kernel(const struct json_scanner *s);
 void json_scanner_free(struct json_scanner *s);
 /* Must be called when bytes after the last '\n' that was scanned have changed

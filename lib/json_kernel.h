@@ -204,7 +204,7 @@ brackets(
 		w->stack[SWEEP_SLACK + depth + 1] = n;
 		n++;
 		kinds = is_open ? kinds << 1 | kind : kinds >> 1;
-		bad |= (was ^ kind) & ~is_open;
+		bad |= ((was ^ kind) & ~is_open) | (unsigned)lower >> 31;
 		depth = lower + (int)is_open;
 		one ^= (unsigned)lower <= 1 ? above : 0;
 		in_array ^= (0 - ((kinds ^ was) & 1)) & above;

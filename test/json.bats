@@ -75,11 +75,13 @@ says() { # LINE WANT PATH...
 }
 
 @test "a bad row does not touch the rows around it" {
+	local many
+	many=$(printf '}%.0s' {1..300})
 	for bad in '{"a":"x' '{"a":1}}' '{"a":[1}' '{"a":1},"b":{}' '"a"' '{"a' \
 		'{}{}' '{},' '[]' '{"a":1]' '{"a" 1}' '{"a"::1}' '{,}' '{"a":,}' \
 		'{"a":1,}' '{"a":01}' '{"a":tru}' '{"a":"\x"}' '{"a":"\ud800"}' \
 		'{"a":"\ud83d\u0041"}' '{"a":"\\ud83d\ude00"}' $'{"a":"\xff"}' \
-		$'{"a":"\x01"}' $'{"a":"\xe2\x82"}' 'x' '}' ']' '{"a":"\u12g4"}'; do
+		$'{"a":"\x01"}' $'{"a":"\xe2\x82"}' 'x' '}' ']' '{"a":"\u12g4"}' "0.0$many" "$many" "{\"a\":0$many" "$many${many//\}/\{}"; do
 		for k in $KERNELS; do
 			run -0 rows "$k" a <<<"{\"a\":1}
 $bad

@@ -192,6 +192,10 @@ main(int argc, char **argv)
 					buf_str(&b, rnd(2) ? "[" : "{\"a\":");
 			buf_char(&b, '\n');
 		}
+		if (rnd(50) == 0)
+			for (unsigned d = rnd(400); d > 0; d--)
+				buf_char(&b,
+				    "}]{[, "[rnd(20) < 19 ? i & 1 : rnd(6)]);
 		if (rnd(2) == 0)
 			spoil(&b);
 		LLVMFuzzerTestOneInput((const uint8_t *)b.p, b.len);
