@@ -226,9 +226,8 @@ fpset_grow(struct fpset *s)
 	if (slack < FIRST_SLACK)
 		slack = cap / 2 < FIRST_SLACK ? cap / 2 : FIRST_SLACK;
 
-	if ((cap + slack) * SLOT >= HUGE / 2) /* whole huge pages */
-		cap = (((cap + slack) * SLOT + HUGE - 1) & ~(HUGE - 1)) / SLOT -
-		      slack;
+	if ((cap + slack) * SLOT >= HUGE / 2 && (cap + slack) * SLOT < HUGE)
+		cap = HUGE / SLOT - slack; /* a whole huge page */
 	if (s->max_bytes != 0) {
 		uint64_t most = s->max_bytes / SLOT;
 
