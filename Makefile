@@ -77,9 +77,21 @@ $(B)/schema.inc: $(sort $(wildcard pipelines/sql/sqlite/*.sql))
 	sed 's/[\\"]/\\&/g; s/.*/"&\\n",/' $^ > $@.new
 	mv $@.new $@
 
+# The columns of the export, for the stand-in of BigQuery.
+CFLAGS_google = -I$(B)
+$(B)/test/sim/google.o: $(B)/ga4-schema.inc
+$(B)/ga4-schema.inc: test/data/ga4-events.schema.json
+	@mkdir -p $(@D)
+	sed 's/[\\"]/\\&/g; s/.*/"&\\n",/' $< > $@.new
+	mv $@.new $@
+
 $(B)/test/unit/json_diff: $(B)/fuzz/json.o
 $(UNIT): $(B)/test/unit/%: $(B)/test/unit/%.o $(B)/libweir.a
-	$(LINK) $(LIBS)
+	$(LINK) -lcurl $(LIBS)
+
+# What no sound server writes.
+$(B)/test/raw: $(B)/test/sim/raw.o $(B)/libweir.a
+	$(LINK) -lssl $(LIBS)
 
 $(GEN): $(B)/test/%: $(B)/test/gen/%.o $(B)/libweir.a
 	$(LINK) $(LIBS)
@@ -102,7 +114,7 @@ $(B)/test/fault.so: test/shim/fault.c Makefile
 
 # Tests -----------------------------------------------------------------------
 
-tests-built: all $(UNIT) $(GEN) $(B)/test/fault.so $(B)/test/weir-sim
+tests-built: all $(UNIT) $(GEN) $(B)/test/fault.so $(B)/test/weir-sim $(B)/test/raw
 
 BATS_FLAGS =
 check: tests-built
