@@ -119,27 +119,17 @@ fail(struct expr *e, struct expr_value *v, const char *why)
 	v->len = e->out.len;
 }
 
-/* Do all numbers of the (canonical) text survive libjq? */
+/* Do all numbers of the text survive libjq? */
 static bool
-numbers_safe(const char *p, size_t n)
+numbers_safe(const char *p, size_t len)
 {
-	const char *end = p + n, *from;
+	const char *end = p + len;
+	size_t n;
 
-	while (p < end) {
-		if (*p == '"') {
-			for (p++; *p != '"'; p++)
-				if (*p == '\\')
-					p++;
-			p++;
-		} else if (*p == '-' || (*p >= '0' && *p <= '9')) {
-			from = p;
-			while (p < end && strchr("+-.eE0123456789", *p) != NULL)
-				p++;
-			if (!jqx_number_safe(from, (size_t)(p - from)))
-				return false;
-		} else {
-			p++;
-		}
+	while ((p = jqx_next_number(p, end, &n)) != NULL) {
+		if (!jqx_number_safe(p, n))
+			return false;
+		p += n;
 	}
 	return true;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
+#include "dec.h"
 #include "jqlex.h"
 #include "mem.h"
 
@@ -940,6 +942,22 @@ parse_pipe(struct parse *p)
 	return n;
 }
 
+/* libjq 1.6 takes such programs for `.`, 1.7 refuses them. */
+static bool
+has_body(const struct toks *t, struct jq_why *why)
+{
+	size_t n = 0;
+
+	while (t->t[n].type != T_END)
+		n++;
+	why->at = n == 0 ? 0 : t->t[n - 1].at;
+	if (n == 0)
+		why->text = "the program is empty";
+	else if (tok_is(&t->t[n - 1], T_OP, ";"))
+		why->text = "nothing stands behind the definitions";
+	return why->text == NULL;
+}
+
 bool
 jqx_check(const char *text, size_t len, struct jq_why *why)
 {
@@ -947,7 +965,8 @@ jqx_check(const char *text, size_t len, struct jq_why *why)
 	bool ok;
 
 	why->text = NULL;
-	ok = jqx_lex(text, len, &t, why) && jqx_words_ok(&t, why);
+	ok = jqx_lex(text, len, &t, why) && jqx_words_ok(&t, why) &&
+	     has_body(&t, why);
 	jqx_lex_release(&t);
 	return ok;
 }
@@ -1014,4 +1033,43 @@ jqx_literals_safe(const char *text, size_t len, struct jq_why *why)
 	}
 	jqx_lex_release(&t);
 	return ok;
+}
+
+/* Blanks keep it apart from its neighbours: `if.5then`, `1.0.a`. */
+static void
+plain_literal(struct buf *out, const struct tok *t)
+{
+	struct buf canon = BUF_INIT(1 << 20);
+	char *s = xmalloc(t->n + 1);
+	size_t n = json_form(t->s, t->n, s);
+
+	num_canonical(&canon, s, n);
+	if (jqx_number_plain(canon.p, canon.len))
+		buf_fmt(out, " %s ", buf_cstr(&canon));
+	else
+		buf_fmt(out, "(%s+0)", buf_cstr(&canon));
+	free(s);
+	buf_release(&canon);
+}
+
+void
+jqx_plain_literals(struct buf *out, const char *text, size_t len)
+{
+	struct jq_why why;
+	struct toks t;
+	size_t done = 0;
+
+	if (jqx_lex(text, len, &t, &why)) {
+		for (size_t i = 0; i < t.n; i++) {
+			const struct tok *k = &t.t[i];
+
+			if (k->type != T_NUM || jqx_number_plain(k->s, k->n))
+				continue;
+			buf_add(out, text + done, k->at - done);
+			plain_literal(out, k);
+			done = k->at + k->n;
+		}
+	}
+	buf_add(out, text + done, len - done);
+	jqx_lex_release(&t);
 }

@@ -2,9 +2,9 @@
  * The part of the jq language that weir evaluates itself, as a tree.
  *
  * jqx_check looks at the words of any program: it must be UTF-8, its quotes
- * and brackets must be well-formed, and it must not use what a
- * configuration or an expression may not (the environment, more input, the
- * clock, files, endless generators, recursion). jqx_parse then gives the tree,
+ * and brackets must be well-formed, it must have a body, and it must not use
+ * what a configuration or an expression may not (the environment, more input,
+ * the clock, files, endless generators, recursion). jqx_parse then gives the tree,
  * with definitions and constant variables put in place, or NULL where the
  * program needs libjq (or is wrong: libjq says so).
  */
@@ -91,6 +91,19 @@ void jqx_print(struct buf *out, const struct jq_node *constant);
 bool jqx_number_safe(const char *p, size_t n);
 /* And those of all numbers written in a program? */
 bool jqx_literals_safe(const char *text, size_t len, struct jq_why *why);
+
+/*
+ * Does every libjq, and num_canonical, print this number as it is spelled?
+ * Up to 15 digits, no exponent, no useless zero, nothing under 0.0001.
+ */
+bool jqx_number_plain(const char *p, size_t n);
+/* The next number from p on, outside of strings; NULL: none. Valid JSON. */
+const char *jqx_next_number(const char *p, const char *end, size_t *n);
+/*
+ * Appends the program with its other numbers in canonical form, so made that
+ * libjq 1.7 takes them for doubles and forgets how they were written.
+ */
+void jqx_plain_literals(struct buf *out, const char *text, size_t len);
 
 /* "line 2, column 7" of a byte; room of 48. */
 void jqx_where(const char *text, size_t at, char *room);

@@ -13,6 +13,7 @@
 #include "mem.h"
 
 #define WHY_MAX 200
+#define PROGRAM_MAX (64u << 20)
 
 uint64_t jqrun_count;
 
@@ -80,6 +81,8 @@ struct jqrun *
 jqrun_new(const char *text, struct jq_why *why)
 {
 	struct jqrun *r = xcalloc(1, sizeof(*r));
+	struct buf plain = BUF_INIT(PROGRAM_MAX);
+	int ok;
 
 	jqrun_count++;
 	r->jq = jq_init();
@@ -93,7 +96,10 @@ jqrun_new(const char *text, struct jq_why *why)
 	jq_set_attr(r->jq, jv_string("JQ_LIBRARY_PATH"), jv_array());
 	jq_set_attr(r->jq, jv_string("JQ_ORIGIN"), jv_string("/dev/null"));
 	jq_set_attr(r->jq, jv_string("PROGRAM_ORIGIN"), jv_string("/dev/null"));
-	if (!compile(r->jq, text)) {
+	jqx_plain_literals(&plain, text, strlen(text));
+	ok = compile(r->jq, buf_cstr(&plain));
+	buf_release(&plain);
+	if (!ok) {
 		shorten(r->said);
 		snprintf(why->room, sizeof(why->room), "%.*s",
 		    (int)sizeof(why->room) - 1,
@@ -122,6 +128,76 @@ parse(const char *p, size_t n)
 	jv_free(more);
 	jv_parser_free(parser);
 	return v;
+}
+
+/*
+ * libjq 1.7 keeps how a number was written, and writes it so again. A new
+ * number of the same value it writes as 1.6 does.
+ */
+static jv
+doubles(jv v)
+{
+	jv out;
+
+	switch (jv_get_kind(v)) {
+	case JV_KIND_NUMBER:
+		out = jv_number(jv_number_value(v));
+		break;
+	case JV_KIND_ARRAY:
+		out = jv_array();
+		for (int i = 0; i < jv_array_length(jv_copy(v)); i++)
+			out = jv_array_append(
+			    out, doubles(jv_array_get(jv_copy(v), i)));
+		break;
+	case JV_KIND_OBJECT:
+		out = jv_object();
+		for (int i = jv_object_iter(v); jv_object_iter_valid(v, i);
+		     i = jv_object_iter_next(v, i))
+			out = jv_object_set(out, jv_object_iter_key(v, i),
+			    doubles(jv_object_iter_value(v, i)));
+		break;
+	default:
+		return v;
+	}
+	jv_free(v);
+	return out;
+}
+
+static bool
+all_plain(const char *p, size_t len)
+{
+	const char *end = p + len;
+	size_t n;
+
+	while ((p = jqx_next_number(p, end, &n)) != NULL) {
+		if (!jqx_number_plain(p, n))
+			return false;
+		p += n;
+	}
+	return true;
+}
+
+static jv
+take(const char *json, size_t len)
+{
+	jv v = parse(json, len);
+
+	return jv_is_valid(v) && !all_plain(json, len) ? doubles(v) : v;
+}
+
+/* As the native evaluator writes them: 1e+17 in full, and never -0. */
+static void
+add_canonical(struct buf *out, const char *p, size_t len)
+{
+	const char *end = p + len, *at;
+	size_t n;
+
+	while ((at = jqx_next_number(p, end, &n)) != NULL) {
+		buf_add(out, p, (size_t)(at - p));
+		num_canonical(out, at, n);
+		p = at + n;
+	}
+	buf_add(out, p, (size_t)(end - p));
 }
 
 static void
@@ -168,7 +244,7 @@ give(struct buf *out, jv v)
 		return type;
 	}
 	text = jv_dump_string(v, 0);
-	buf_add(out, jv_string_value(text),
+	add_canonical(out, jv_string_value(text),
 	    (size_t)jv_string_length_bytes(jv_copy(text)));
 	jv_free(text);
 	return type;
@@ -187,7 +263,7 @@ jqrun_first(struct jqrun *r, const char *json, size_t len, struct buf *out,
 		add_clean(out, "record too large for libjq");
 		return JQRUN_ERROR;
 	}
-	v = json == NULL ? jv_null() : parse(json, len);
+	v = json == NULL ? jv_null() : take(json, len);
 	if (!jv_is_valid(v)) {
 		told(out, v);
 		return JQRUN_ERROR;
@@ -236,6 +312,42 @@ few_digits(const char *p, size_t n)
 			digits++;
 	}
 	return digits <= 15 && n < 40;
+}
+
+bool
+jqx_number_plain(const char *p, size_t n)
+{
+	const char *end = p + n, *dot;
+
+	if (n > 0 && *p == '-')
+		p++;
+	dot = memchr(p, '.', (size_t)(end - p));
+	if (!few_digits(p, (size_t)(end - p)))
+		return false;
+	if (dot == NULL)
+		return p < end && (*p != '0' || end - p == 1);
+	return dot > p && (*p != '0' || dot - p == 1) && end - dot > 1 &&
+	       end[-1] != '0' &&
+	       (*p != '0' || end - dot < 5 || memcmp(dot, ".0000", 5) != 0);
+}
+
+const char *
+jqx_next_number(const char *p, const char *end, size_t *n)
+{
+	for (; p < end; p++) {
+		if (*p == '"') {
+			for (p++; *p != '"'; p++)
+				if (*p == '\\')
+					p++;
+		} else if (*p == '-' || (*p >= '0' && *p <= '9')) {
+			*n = 1;
+			while (p + *n < end && p[*n] != '\0' &&
+			       strchr("+-.eE0123456789", p[*n]) != NULL)
+				++*n;
+			return p;
+		}
+	}
+	return NULL;
 }
 
 bool

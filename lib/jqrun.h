@@ -1,7 +1,8 @@
 /*
  * libjq behind a fence: no environment, no files, no ~/.jq, nothing printed,
- * the first output only. A wrong program, a failed run and a number that a
- * double cannot hold are told in words.
+ * the first output only. Numbers lose their spelling on the way in, so that all
+ * versions say the same, and come out in canonical form. A wrong program, a
+ * failed run and a number that a double cannot hold are told in words.
  */
 #ifndef WEIR_JQRUN_H
 #define WEIR_JQRUN_H

@@ -269,7 +269,7 @@ refused() {
 	refused '[]' "not an object"
 	refused '{"type":"object"' "s.json: column 1: bracket not closed"
 	refused '{"type":"object","type":"array"}' "occurs twice"
-	refused '' "not an object"
+	refused '' "the program is empty"
 	run -78 ndjson-validate --schema missing.json /dev/null
 	assert_output --partial "missing.json: cannot open"
 }
