@@ -4,8 +4,8 @@
  * jqx_check looks at the words of any program: it must be UTF-8, its quotes
  * and brackets must be well-formed, it must have a body, and it must not use
  * what a configuration or an expression may not (the environment, more input,
- * the clock, files, endless generators, recursion). jqx_parse then gives the tree,
- * with definitions and constant variables put in place, or NULL where the
+ * the clock, files, endless generators, recursion). jqx_parse then gives the
+ * tree, with definitions and constant variables put in place, or NULL where the
  * program needs libjq (or is wrong: libjq says so).
  */
 #ifndef WEIR_JQPARSE_H
