@@ -465,11 +465,12 @@ list_elements(const struct sweep *w, const struct path_node *node,
 		uint32_t len = w->pos[w->match[i]] + 1 - w->pos[i], from = i;
 		bool plain = first->same_name && len > skip + 2 &&
 			     memcmp(p + 1, first->probe, skip) == 0;
-		u64 head;
+		u64 head = 0;
 
 		if (*p != '{')
 			continue;
-		memcpy(&head, p + 1 + skip, 8);
+		if (plain)
+			memcpy(&head, p + 1 + skip, 8);
 		if (plain && w->row_backslash) {
 			uint8_t flags = 0;
 

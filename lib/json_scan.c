@@ -66,14 +66,15 @@ last_two(const struct path_node *n)
 	return last;
 }
 
-/* False where a key cannot be found by its end: the empty one. */
+/* False where a key cannot be found by its end: the empty one, and one longer
+ * than what may be read before a row. */
 static bool
 build(struct key_table *t, struct key_slot *slots, const struct path_node *n)
 {
 	for (; n != NULL; n = n->next, slots++) {
 		unsigned h;
 
-		if (n->name_len == 0)
+		if (n->name_len == 0 || n->name_len > JSON_PAD - 16)
 			return false;
 		h = key_hash(last_two(n));
 		prepare(slots, n);
