@@ -13,8 +13,12 @@ JOBS = $(shell nproc 2>/dev/null || echo 2)
 
 # A new tool is one word here and, at need, LIBS_<tool>.
 TOOLS = event-id ndjson-scrub ndjson-validate ndjson-dedup kpi-agg \
-    ndjson-part raw-store sqlite-load sqlite-query run-log
+    ndjson-part raw-store sqlite-load sqlite-query run-log fetch-asc fetch-ga4 \
+    fetch-meta
 LIBS_run-log = -lcurl
+LIBS_fetch-asc = -lcurl
+LIBS_fetch-ga4 = -lcurl
+LIBS_fetch-meta = -lcurl
 LIBS = -ljq -lsqlite3 -lz -lcrypto -lm
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \

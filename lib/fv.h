@@ -1,0 +1,39 @@
+/*
+ * Rows as BigQuery's REST answers write them: {"f":[{"v":…},…]}, cells by
+ * position. The schema (tables.get, or a query's answer) is compiled once;
+ * each row becomes one NDJSON object as an extract job writes it: INT64 as
+ * text, exact; FLOAT64 as the shortest number ("NaN", "Infinity" as text);
+ * BOOL as true or false; TIMESTAMP, fetched with useInt64Timestamp, as
+ * "YYYY-MM-DD HH:MM:SS[.ffffff] UTC"; what is null left out; a REPEATED field
+ * always there, [] where empty; all else as the text it is.
+ */
+#ifndef WEIR_FV_H
+#define WEIR_FV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "json.h"
+
+#define FV_DEPTH 16 /* BigQuery nests records to 15 */
+
+struct fv;
+/*
+ * fields: the validated array schema.fields. select: NULL, or columns as
+ * "a,b.c": the schema is pruned as selectedFields prunes the answer. NULL and
+ * a text of the caller's (freed by it) where the schema is none, or a column
+ * of the selection is not in it.
+ */
+struct fv *fv_new(
+    const struct json_span *fields, const char *select, char **why);
+/*
+ * Appends the row as one object. The text must be validated JSON with JSON_PAD
+ * readable bytes behind it. NULL, or what is wrong (owned by fv, lasts until
+ * the next row); what was appended is then taken back.
+ */
+const char *fv_row(struct fv *v, const char *text, size_t len, struct buf *out);
+void fv_free(struct fv *v);
+
+#endif
