@@ -1,0 +1,513 @@
+/* Rows of a checked text to NDJSON, with their event ids. */
+#include "rows.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "date.h"
+#include "diag.h"
+#include "exits.h"
+#include "mem.h"
+#include "sha.h"
+
+enum {
+	BATCH = 64,
+	BLOCK = 256 << 10,
+	TABLE_FIRST = 1 << 12,
+	TABLE_MAX = 1 << 21, /* slots: 24 MiB; 1.5 million different rows */
+};
+
+struct cell {
+	const char *p;
+	size_t n;
+};
+
+/* How often a row's identity was seen. */
+struct table {
+	uint64_t *key;
+	uint32_t *count;
+	size_t slots, used;
+};
+
+static void
+table_make(struct table *t, size_t slots)
+{
+	t->key = xcalloc(slots, sizeof *t->key);
+	t->count = xcalloc(slots, sizeof *t->count);
+	t->slots = slots;
+	t->used = 0;
+}
+
+static size_t
+slot_of(const struct table *t, uint64_t key)
+{
+	size_t i = (size_t)(key >> 20) & (t->slots - 1);
+
+	while (t->count[i] != 0 && t->key[i] != key)
+		i = (i + 1) & (t->slots - 1);
+	return i;
+}
+
+static void
+table_room(struct table *t)
+{
+	struct table old = *t;
+
+	if (t->used < t->slots / 4 * 3)
+		return;
+	if (t->slots == TABLE_MAX) { /* begin anew: see CAVEATS of the page */
+		memset(t->count, 0, t->slots * sizeof *t->count);
+		t->used = 0;
+		return;
+	}
+	table_make(t, t->slots * 2);
+	for (size_t i = 0; i < old.slots; i++) {
+		size_t to;
+
+		if (old.count[i] == 0)
+			continue;
+		to = slot_of(t, old.key[i]);
+		t->key[to] = old.key[i];
+		t->count[to] = old.count[i];
+		t->used++;
+	}
+	free(old.key);
+	free(old.count);
+}
+
+/* The ordinal of this one among its equals, from 1. */
+static uint32_t
+table_count(struct table *t, uint64_t key)
+{
+	size_t i;
+
+	table_room(t);
+	i = slot_of(t, key);
+	if (t->count[i]++ == 0) {
+		t->key[i] = key;
+		t->used++;
+	}
+	return t->count[i];
+}
+
+struct writer {
+	struct rows *r;
+	struct table seen;
+	struct buf text;   /* records of a batch */
+	struct buf idents; /* what their ids are made of */
+	size_t id_at[BATCH + 1], rec[BATCH + 1], ident[BATCH + 1];
+	size_t n, lead_len, identity_len;
+	bool warned[8]; /* of product types */
+	size_t warnings;
+	char strange[8][24];
+	struct cell cell[COLUMNS_MAX + 1];
+	char iso[COLUMNS_MAX][DATE_LEN + 1];
+	char plain[COLUMNS_MAX][48]; /* numbers without separators */
+	struct buf quoted;           /* cells of a comma file that had quotes */
+};
+
+static void
+flush_batch(struct writer *w)
+{
+	const void *p[BATCH];
+	size_t len[BATCH];
+	unsigned char sum[BATCH][SHA_LEN];
+
+	for (size_t i = 0; i < w->n; i++) {
+		p[i] = w->idents.p + w->ident[i];
+		len[i] = w->ident[i + 1] - w->ident[i];
+	}
+	if (w->n == 0)
+		return;
+	sha256_many(w->n, p, len, sum);
+	for (size_t i = 0; i < w->n; i++) {
+		char hex[SHA_HEX + 1];
+
+		sha_hex(sum[i], hex);
+		memcpy(w->text.p + w->id_at[i], hex, SHA_HEX);
+	}
+	out_write(w->r->out, w->text.p, w->text.len);
+	w->r->count += w->n;
+	w->n = 0;
+	buf_reset(&w->text);
+	buf_reset(&w->idents);
+}
+
+/* Escapes are rare in cells: look first. The text was checked to be UTF-8. */
+static void
+put_text(struct buf *b, const char *p, size_t n)
+{
+	char *o;
+
+	if (!buf_room(b, 6 * n + 1))
+		die(RC_OSERR, NULL, "out of memory");
+	o = b->p + b->len;
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)p[i];
+
+		if (c >= 0x20 && c != '"' && c != '\\') {
+			*o++ = (char)c;
+		} else if (c >= 0x20) {
+			*o++ = '\\';
+			*o++ = (char)c;
+		} else {
+			static const char hex[] = "0123456789abcdef";
+
+			memcpy(o, "\\u00", 4);
+			o[4] = hex[c >> 4];
+			o[5] = hex[c & 15];
+			o += 6;
+		}
+	}
+	b->len = (size_t)(o - b->p);
+}
+
+/* MM/DD/YYYY as sales files have it. */
+static bool
+to_iso(const struct cell *c, char out[DATE_LEN + 1])
+{
+	int32_t day;
+	char t[DATE_LEN];
+
+	if (c->n != 10 || c->p[2] != '/' || c->p[5] != '/')
+		return false;
+	memcpy(t, c->p + 6, 4);
+	t[4] = t[7] = '-';
+	memcpy(t + 5, c->p, 2);
+	memcpy(t + 8, c->p + 3, 2);
+	if (!date_parse(t, DATE_LEN, &day))
+		return false;
+	memcpy(out, t, DATE_LEN);
+	out[DATE_LEN] = '\0';
+	return true;
+}
+
+/* "1,234.50" is 1234.50; what is no such number stays as it is. */
+static bool
+no_separators(const struct cell *c, char *out, size_t room, size_t *n)
+{
+	const char *comma = memchr(c->p, ',', c->n);
+	size_t len = 0, group = 0;
+
+	if (comma == NULL || c->n >= room)
+		return false;
+	for (size_t i = 0; i < c->n; i++) {
+		char ch = c->p[i];
+
+		if (ch == ',') {
+			if (len == 0 || (group != 3 && comma != c->p + i))
+				return false;
+			group = 0;
+			continue;
+		}
+		if (ch == '.' && group != 3)
+			return false;
+		if (ch == '.') {
+			for (; i < c->n; i++) {
+				if (c->p[i] == ',')
+					return false;
+				out[len++] = c->p[i];
+			}
+			*n = len;
+			return true;
+		}
+		if (!(ch >= '0' && ch <= '9') && !(ch == '-' && i == 0))
+			return false;
+		out[len++] = ch;
+		group++;
+	}
+	*n = len;
+	return group == 3;
+}
+
+static void
+trim(struct cell *c)
+{
+	while (c->n > 0 && (c->p[0] == ' ' || c->p[0] == '\r')) {
+		c->p++;
+		c->n--;
+	}
+	while (c->n > 0 && (c->p[c->n - 1] == ' ' || c->p[c->n - 1] == '\r'))
+		c->n--;
+}
+
+/* A cell of a comma file (RFC 4180); the byte after it. */
+static const char *
+comma_cell(struct writer *w, const char *p, const char *end, struct cell *c)
+{
+	size_t from = w->quoted.len;
+
+	if (*p != '"') {
+		c->p = p;
+		while (p < end && *p != ',')
+			p++;
+		c->n = (size_t)(p - c->p);
+		return p;
+	}
+	for (p++; p < end; p++) {
+		if (*p == '"' && (++p == end || *p != '"'))
+			break;
+		buf_char(&w->quoted, *p);
+	}
+	while (p < end && *p != ',')
+		p++;
+	c->p = w->quoted.p + from;
+	c->n = w->quoted.len - from;
+	return p;
+}
+
+/* Cells of a line; missing ones are empty. */
+static size_t
+split(struct writer *w, const char *p, const char *end)
+{
+	const struct layout *l = w->r->l;
+	size_t n = 0;
+
+	buf_reset(&w->quoted);
+	buf_room(&w->quoted, (size_t)(end - p) + 1); /* it does not move */
+	while (n < l->n) {
+		struct cell *c = &w->cell[n++];
+
+		if (l->delim == ',') {
+			p = comma_cell(w, p, end, c);
+		} else {
+			const char *to = p;
+
+			while (to < end && *to != '\t')
+				to++;
+			c->p = p;
+			c->n = (size_t)(to - p);
+			p = to;
+		}
+		trim(c);
+		if (p >= end)
+			break;
+		p++;
+	}
+	for (size_t i = n; i < l->n; i++)
+		w->cell[i] = (struct cell){"", 0};
+	return n;
+}
+
+static void
+normal(struct writer *w)
+{
+	const struct layout *l = w->r->l;
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct cell *c = &w->cell[i];
+		size_t n;
+
+		if (l->col[i].date && to_iso(c, w->iso[i]))
+			*c = (struct cell){w->iso[i], DATE_LEN};
+		else if (l->col[i].number &&
+			 no_separators(c, w->plain[i], sizeof w->plain[i], &n))
+			*c = (struct cell){w->plain[i], n};
+	}
+}
+
+/* "Product type identifiers", the complete list, and what was seen. */
+static void
+look_at_product(struct writer *w, const struct cell *c)
+{
+	static const char known[] =
+	    " 1 1F 1T F1 1-B F1-B 1E 1EP 1EU 3 3F 7 7F 7T F7 IA1 IA1-M FI1 IA9 "
+	    "IA9-M IAY IAY-M IA3 3T IAC 5 ";
+	char word[26];
+	char quoted[DIAG_QUOTE];
+
+	if (c->n > 22)
+		return;
+	word[0] = ' ';
+	memcpy(word + 1, c->p, c->n);
+	memcpy(word + 1 + c->n, " ", 2);
+	if (strstr(known, word) != NULL)
+		return;
+	for (size_t i = 0; i < w->warnings; i++) {
+		if (strcmp(w->strange[i], word) == 0)
+			return;
+	}
+	if (w->warnings == 8)
+		return;
+	memcpy(w->strange[w->warnings++], word, c->n + 3);
+	warn_msg("product type identifier", "warning: %s is new",
+	    diag_quote(quoted, c->p, c->n));
+}
+
+static void
+add_identity(struct writer *w)
+{
+	const struct layout *l = w->r->l;
+	struct buf *b = &w->idents;
+	size_t from = b->len;
+	uint32_t ordinal;
+
+	w->ident[w->n] = from;
+	buf_add(b, w->r->identity, w->identity_len);
+	for (size_t i = 0; i < l->n_order; i++) {
+		const struct column *col = &l->col[l->order[i]];
+		const struct cell *c = &w->cell[l->order[i]];
+
+		if (c->n == 0) /* a new column that is empty changes nothing */
+			continue;
+		buf_add(b, col->lead + 2, col->lead_len - 5);
+		buf_char(b, '=');
+		buf_add(b, c->p, c->n);
+		buf_char(b, '\t');
+	}
+	ordinal =
+	    table_count(&w->seen, XXH3_64bits(b->p + from, b->len - from));
+	buf_char(b, '|');
+	buf_u64(b, ordinal);
+	w->ident[w->n + 1] = b->len;
+}
+
+static void
+add_row(struct writer *w, const char *p, const char *end)
+{
+	const struct layout *l = w->r->l;
+	struct buf *b = &w->text;
+	const char *only = w->r->only;
+
+	split(w, p, end);
+	if (l->footer && w->cell[0].n >= 5 &&
+	    memcmp(w->cell[0].p, "Total", 5) == 0)
+		return;
+	normal(w);
+	if (only != NULL &&
+	    (w->cell[l->date].n != DATE_LEN ||
+		memcmp(w->cell[l->date].p, only, DATE_LEN) != 0))
+		return;
+	if (l->product >= 0)
+		look_at_product(w, &w->cell[l->product]);
+	add_identity(w);
+	buf_add(b, "{\"event_id\":\"", 13);
+	w->id_at[w->n] = b->len;
+	buf_room(b, SHA_HEX);
+	b->len += SHA_HEX;
+	buf_add(b, "\",", 2);
+	buf_add(b, w->r->lead, w->lead_len);
+	buf_u64(b, w->r->count + w->n + 1);
+	for (size_t i = 0; i < l->n; i++) {
+		buf_add(b, l->col[i].lead, l->col[i].lead_len);
+		put_text(b, w->cell[i].p, w->cell[i].n);
+		buf_char(b, '"');
+	}
+	buf_add(b, "}\n", 2);
+	if (++w->n == BATCH || b->len > BLOCK)
+		flush_batch(w);
+}
+
+/* Calls row for each line that is not blank. */
+static int
+each_line(struct spool *plain,
+    void (*row)(void *ctx, const char *p, const char *end), void *ctx)
+{
+	char *buf = xmalloc(BLOCK + LINE_MAX_BYTES + 64);
+	size_t have = 0;
+	ssize_t n;
+
+	spool_rewind(plain);
+	while ((n = spool_read(plain, buf + have, BLOCK)) > 0 || have > 0) {
+		char *p = buf, *end = buf + have + (n > 0 ? n : 0), *nl;
+
+		if (n < 0)
+			break;
+		if (n == 0) /* a last line without its end */
+			*end++ = '\n';
+		while ((nl = memchr(p, '\n', (size_t)(end - p))) != NULL) {
+			const char *q = p;
+
+			while (
+			    q < nl && (*q == ' ' || *q == '\t' || *q == '\r'))
+				q++;
+			if (q < nl)
+				row(ctx, p, nl);
+			p = nl + 1;
+		}
+		have = (size_t)(end - p);
+		memmove(buf, p, have);
+		if (n == 0)
+			break;
+	}
+	free(buf);
+	if (n < 0)
+		warn_sys(NULL, "cannot read what was kept");
+	return n < 0 ? RC_IO : RC_OK;
+}
+
+static void
+on_row(void *ctx, const char *p, const char *end)
+{
+	add_row(ctx, p, end);
+}
+
+int
+rows_write(struct rows *r, struct spool *plain)
+{
+	struct writer *w = xcalloc(1, sizeof *w);
+	int rc;
+
+	w->r = r;
+	w->lead_len = strlen(r->lead);
+	w->identity_len = strlen(r->identity);
+	buf_init(&w->text, SIZE_MAX / 2);
+	buf_init(&w->idents, SIZE_MAX / 2);
+	buf_init(&w->quoted, SIZE_MAX / 2);
+	table_make(&w->seen, TABLE_FIRST);
+	rc = each_line(plain, on_row, w);
+	flush_batch(w);
+	free(w->seen.key);
+	free(w->seen.count);
+	buf_release(&w->text);
+	buf_release(&w->idents);
+	buf_release(&w->quoted);
+	free(w);
+	return rc;
+}
+
+struct days {
+	struct writer w;
+	struct rows r;
+	void (*day)(void *ctx, int32_t day);
+	void *ctx;
+	int32_t last;
+};
+
+static void
+on_day(void *ctx, const char *p, const char *end)
+{
+	struct days *d = ctx;
+	const struct layout *l = d->r.l;
+	int32_t day;
+
+	split(&d->w, p, end);
+	normal(&d->w);
+	if (date_parse(d->w.cell[l->date].p, d->w.cell[l->date].n, &day) &&
+	    day != d->last) {
+		d->last = day;
+		d->day(d->ctx, day);
+	}
+}
+
+int
+rows_days(const struct layout *l, struct spool *plain,
+    void (*day)(void *ctx, int32_t day), void *ctx)
+{
+	struct days *d = xcalloc(1, sizeof *d);
+	int rc;
+
+	d->r.l = l;
+	d->w.r = &d->r;
+	d->day = day;
+	d->ctx = ctx;
+	d->last = INT32_MIN;
+	buf_init(&d->w.quoted, SIZE_MAX / 2);
+	rc = each_line(plain, on_day, d);
+	buf_release(&d->w.quoted);
+	free(d);
+	return rc;
+}
