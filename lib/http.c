@@ -198,8 +198,7 @@ may_repeat(const struct flight *f)
 {
 	if (!f->r.once || f->a.status == 429)
 		return true;
-	return f->a.status == 0 && f->easy == NULL && f->wire == 0 &&
-	       strstr(f->j.why, "onnect") != NULL;
+	return f->a.status == 0 && !f->sent;
 }
 
 static int64_t
@@ -387,11 +386,13 @@ interrupt(struct http *h)
 	}
 }
 
-static void
+/* True where something ended: what waits may start now. */
+static bool
 collect(struct http *h)
 {
 	CURLMsg *m;
 	int left;
+	bool any = false;
 
 	while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
 		char *mine = NULL;
@@ -399,9 +400,11 @@ collect(struct http *h)
 
 		if (m->msg != CURLMSG_DONE)
 			continue;
+		any = true;
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &mine);
 		ended((struct flight *)(void *)mine, code);
 	}
+	return any;
 }
 
 static void
@@ -420,8 +423,7 @@ run_until(struct http *h, const struct flight *f)
 			break;
 		if (curl_multi_perform(h->multi, &running) != CURLM_OK)
 			die(RC_INTERNAL, NULL, "libcurl has lost its way");
-		collect(h);
-		if (f->state != FLIGHT_DONE)
+		if (!collect(h) && f->state != FLIGHT_DONE)
 			curl_multi_poll(h->multi, NULL, 0, (int)wait, NULL);
 	}
 }

@@ -69,9 +69,11 @@ struct flight {
 	struct http_judgement j;
 	char errbuf[CURL_ERROR_SIZE];
 	int64_t not_before; /* monotonic ns */
+	unsigned lines;     /* of the head */
 	unsigned lengths;   /* Content-Length headers */
 	bool framed;        /* the end of the body is told by its form */
 	bool header_over, excess, bad_encoding, link_local;
+	bool sent; /* something of the request */
 	bool refresh, refreshed;
 	uint64_t wire;  /* bytes as they came */
 	char *recorded; /* name in a recording */

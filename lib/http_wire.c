@@ -30,6 +30,7 @@ on_header(char *line, size_t size, size_t n, void *arg)
 	struct flight *f = arg;
 
 	n *= size;
+	f->lines++;
 	if (n >= 5 && strncmp(line, "HTTP/", 5) == 0) {
 		headers_reset(&f->hs); /* of the final answer alone */
 		f->lengths = 0;
@@ -354,7 +355,7 @@ wire_begin(struct flight *f)
 	if (f->easy == NULL)
 		die(RC_OSERR, NULL, "out of memory");
 	f->errbuf[0] = '\0';
-	f->lengths = 0;
+	f->lengths = f->lines = 0;
 	f->framed = f->header_over = f->excess = false;
 	f->bad_encoding = f->link_local = false;
 	f->wire = 0;
@@ -493,7 +494,10 @@ broken(struct flight *f, CURLcode code)
 	case CURLE_UNSUPPORTED_PROTOCOL:
 		f->j.rc = RC_CONFIG;
 		return HTTP_CONFIG;
-	case CURLE_OUT_OF_MEMORY:
+	case CURLE_OUT_OF_MEMORY: /* what libcurl says of a giant header, too */
+		if (f->lines > 0 && !f->body.begun)
+			return because(f, HTTP_CONTRACT, RC_CONTRACT,
+			    "the headers are too large");
 		die(RC_OSERR, NULL, "out of memory");
 	default:
 		return HTTP_RETRY;
@@ -522,9 +526,11 @@ enum verdict
 wire_end(struct flight *f, CURLcode code)
 {
 	enum verdict v;
-	long status = 0;
+	long status = 0, request = 0;
 
 	curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(f->easy, CURLINFO_REQUEST_SIZE, &request);
+	f->sent = request > 0;
 	f->h->bytes += f->wire;
 	v = code == CURLE_OK ? whole(f) : broken(f, code);
 	f->a.status = v == HTTP_OK ? (int)status : 0;
