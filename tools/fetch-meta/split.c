@@ -1,0 +1,437 @@
+/*
+ * A day that is too much for one request: by the ids of what is above the
+ * level asked for, then by fields. Sums are never made: an account's row can
+ * only be split by fields.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "diag.h"
+#include "exits.h"
+#include "fetch-meta.h"
+#include "mem.h"
+#include "sys.h"
+
+enum { IDS_MAX = 200000, LOOKBACK = 28, JOIN_MAX = 16 << 20 };
+
+/* ---- frames ---- */
+
+static bool
+read_all(struct spool *s, void *p, size_t n)
+{
+	char *to = p;
+
+	while (n > 0) {
+		ssize_t got = spool_read(s, to, n);
+
+		if (got <= 0)
+			return false;
+		to += got;
+		n -= (size_t)got;
+	}
+	return true;
+}
+
+/* The next frame; its text has a NUL behind it. */
+static bool
+next_frame(struct spool *s, struct frame *f, struct buf *text)
+{
+	if (!read_all(s, f, sizeof *f))
+		return false;
+	buf_reset(text);
+	if (!buf_room(text, f->len + 1u) || !read_all(s, text->p, f->len))
+		return false;
+	text->len = f->len;
+	buf_cstr(text);
+	return true;
+}
+
+/* ---- by id ---- */
+
+struct ids {
+	char **id;
+	size_t n;
+};
+
+static void
+ids_release(struct ids *ids)
+{
+	for (size_t i = 0; i < ids->n; i++)
+		free(ids->id[i]);
+	free(ids->id);
+}
+
+static int
+by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void
+unique(struct ids *ids)
+{
+	size_t n = 0;
+
+	if (ids->n == 0)
+		return;
+	qsort(ids->id, ids->n, sizeof *ids->id, by_text);
+	for (size_t i = 1; i < ids->n; i++) {
+		if (strcmp(ids->id[n], ids->id[i]) == 0)
+			free(ids->id[i]);
+		else
+			ids->id[++n] = ids->id[i];
+	}
+	ids->n = n + 1;
+}
+
+/*
+ * The ids of a level that may have rows on the day. Conversions come late, to
+ * things that were not shown any more: hence the wider range.
+ */
+static int
+find_ids(
+    struct meta *m, const struct query *q, enum level level, struct ids *ids)
+{
+	struct query find = *q;
+	struct spool *rows = spool_new();
+	struct buf text = BUF_INIT(1 << 20);
+	struct frame f;
+	char name[20];
+	int rc;
+
+	find.level = level;
+	find.ids_only = true;
+	find.since = q->since - LOOKBACK;
+	rc = insights_get(m, &find, rows);
+	snprintf(name, sizeof name, "%s_id", level_names[level]);
+	spool_rewind(rows);
+	while (rc == RC_OK && next_frame(rows, &f, &text)) {
+		struct json_span row = json_value(text.p),
+				 id = json_member(&row, name);
+		char digits[24];
+
+		if (id.type != JSON_STRING || id.len - 2 >= sizeof digits ||
+		    ids->n == IDS_MAX) {
+			rc = graph_fault(m, RC_CONTRACT, "no list of %s", name);
+			break;
+		}
+		digits[json_decode(&id, digits)] = '\0';
+		ids->id = xreallocarray(ids->id, ids->n + 1, sizeof *ids->id);
+		ids->id[ids->n++] = xstrdup(digits);
+	}
+	if (rc == RC_SPLIT)
+		rc = graph_fault(
+		    m, RC_CONTRACT, "the list of %s is too much data", name);
+	unique(ids);
+	spool_free(rows);
+	buf_release(&text);
+	return rc;
+}
+
+static void
+learn(struct meta *m, uint64_t *what, uint64_t value)
+{
+	*what = value > 0 ? value : 1;
+	m->state.plan.since_s = m->now_s;
+}
+
+static int
+in_batches(struct meta *m, const struct query *q, enum level filter, char **ids,
+    size_t n, size_t batch, struct spool *rows)
+{
+	int rc = RC_OK;
+
+	for (size_t i = 0; i < n && rc == RC_OK; i += batch) {
+		struct query sub = *q;
+
+		sub.filter = filter;
+		sub.ids = ids + i;
+		sub.n_ids = n - i < batch ? n - i : batch;
+		rc = split_get(m, &sub, rows);
+	}
+	return rc;
+}
+
+/* RC_SPLIT: there is nothing to split by. */
+static int
+by_children(struct meta *m, const struct query *q, struct spool *rows)
+{
+	enum level level = q->filter + 1;
+	struct ids ids = {NULL, 0};
+	size_t batch = m->state.plan.ids;
+	int rc = find_ids(m, q, level, &ids);
+
+	if (rc == RC_OK && ids.n == 0)
+		rc = RC_SPLIT;
+	if (batch == 0 || q->filter != LEVEL_ACCOUNT)
+		batch = (ids.n + 1) / 2;
+	if (rc == RC_OK) {
+		if (q->filter == LEVEL_ACCOUNT)
+			learn(m, &m->state.plan.ids, batch);
+		rc = in_batches(m, q, level, ids.id, ids.n, batch, rows);
+	}
+	ids_release(&ids);
+	return rc;
+}
+
+static int
+by_halves(struct meta *m, const struct query *q, struct spool *rows)
+{
+	size_t half = (q->n_ids + 1) / 2;
+
+	if (q->filter == LEVEL_CAMPAIGN &&
+	    (m->state.plan.ids == 0 || half < m->state.plan.ids))
+		learn(m, &m->state.plan.ids, half);
+	return in_batches(m, q, q->filter, q->ids, q->n_ids, half, rows);
+}
+
+/* ---- by field ---- */
+
+struct entry {
+	unsigned char key[SHA_LEN];
+	size_t at, len;
+	bool used;
+};
+
+struct side {
+	struct buf text;
+	struct entry *row;
+	size_t n;
+};
+
+static void
+key_add(struct buf *key, const struct json_span *row, const char *name)
+{
+	struct json_span v = json_member(row, name);
+
+	buf_add(key, v.p, v.type == JSON_ABSENT ? 0 : v.len);
+	buf_char(key, '\n');
+}
+
+static int
+by_key(const void *a, const void *b)
+{
+	return memcmp(a, b, SHA_LEN);
+}
+
+static int
+side_read(struct meta *m, struct spool *from, struct side *s)
+{
+	struct buf one = BUF_INIT(JOIN_MAX), key = BUF_INIT(JOIN_MAX);
+	struct frame f;
+	int rc = RC_OK;
+
+	buf_init(&s->text, JOIN_MAX);
+	spool_rewind(from);
+	while (next_frame(from, &f, &one)) {
+		struct json_span row = json_value(one.p);
+		struct entry *e;
+
+		buf_reset(&key);
+		key_add(&key, &row, "date_start");
+		key_add(&key, &row, "campaign_id");
+		key_add(&key, &row, "adset_id");
+		key_add(&key, &row, "ad_id");
+		for (size_t i = 0; i < m->n_breakdowns; i++)
+			key_add(&key, &row, m->breakdowns[i]);
+		s->row = xreallocarray(s->row, s->n + 1, sizeof *s->row);
+		e = &s->row[s->n++];
+		*e = (struct entry){.at = s->text.len, .len = one.len};
+		sha256_one(key.p, key.len, e->key);
+		buf_add(&s->text, one.p, one.len);
+		buf_char(&s->text, '\0');
+	}
+	if (s->text.over)
+		rc = graph_fault(m, RC_CONTRACT,
+		    "too much data to put fields together again");
+	else if (s->n > 0)
+		qsort(s->row, s->n, sizeof *s->row, by_key);
+	for (size_t i = 1; i < s->n && rc == RC_OK; i++)
+		if (by_key(&s->row[i - 1], &s->row[i]) == 0)
+			rc = graph_fault(m, RC_CONTRACT,
+			    "two rows have one key: fields cannot be put "
+			    "together");
+	buf_release(&one);
+	buf_release(&key);
+	return rc;
+}
+
+/* The members of b that a has not, behind those of a. */
+static void
+merge(struct buf *out, const char *a, size_t a_len, const char *b)
+{
+	struct json_span row = json_value(a), other = json_value(b), key, val;
+	struct json_iter it;
+	struct buf name = BUF_INIT(1 << 20);
+
+	buf_add(out, a, a_len - 1);
+	json_iter_init(&it, &other);
+	while (json_next_member(&it, &key, &val)) {
+		buf_reset(&name);
+		json_decode_buf(&key, &name);
+		if (json_member(&row, buf_cstr(&name)).type != JSON_ABSENT)
+			continue;
+		buf_char(out, ',');
+		buf_add(out, key.p, key.len);
+		buf_char(out, ':');
+		buf_add(out, val.p, val.len);
+	}
+	buf_char(out, '}');
+	buf_release(&name);
+}
+
+static int
+put_frame(struct spool *rows, int32_t day, const char *text, size_t len)
+{
+	struct frame f = {day, (uint32_t)len};
+
+	if (spool_write(rows, &f, sizeof f) < 0 ||
+	    spool_write(rows, text, len) < 0) {
+		warn_sys("rows", "cannot keep");
+		return RC_IO;
+	}
+	return RC_OK;
+}
+
+static int
+join(struct meta *m, const struct query *q, struct side *a, struct side *b,
+    struct spool *rows)
+{
+	struct buf out = BUF_INIT(JOIN_MAX);
+	int rc = RC_OK;
+
+	/* Nothing beside something is no answer. */
+	if ((a->n == 0) != (b->n == 0))
+		return graph_fault(m, RC_CONTRACT,
+		    "a part of the fields has no rows, another has");
+	for (size_t i = 0; i < a->n && rc == RC_OK; i++) {
+		struct entry *e = &a->row[i], *o;
+		const char *text = a->text.p + e->at;
+
+		o = bsearch(e, b->row, b->n, sizeof *b->row, by_key);
+		if (o == NULL) {
+			rc = put_frame(rows, q->since, text, e->len);
+			continue;
+		}
+		o->used = true;
+		buf_reset(&out);
+		merge(&out, text, e->len, b->text.p + o->at);
+		rc = put_frame(rows, q->since, out.p, out.len);
+	}
+	for (size_t i = 0; i < b->n && rc == RC_OK; i++)
+		if (!b->row[i].used)
+			rc = put_frame(rows, q->since, b->text.p + b->row[i].at,
+			    b->row[i].len);
+	buf_release(&out);
+	return rc;
+}
+
+static int
+copy(struct spool *from, struct spool *to)
+{
+	char block[16384];
+	ssize_t n;
+
+	spool_rewind(from);
+	while ((n = spool_read(from, block, sizeof block)) > 0)
+		if (spool_write(to, block, (size_t)n) < 0)
+			n = -1;
+	if (n < 0) {
+		warn_sys("rows", "cannot keep");
+		return RC_IO;
+	}
+	return RC_OK;
+}
+
+/* RC_SPLIT: no field of it can be had; m->dropped has their names. */
+static int
+by_fields(struct meta *m, const struct query *q, struct spool *rows)
+{
+	size_t n = q->field_hi - q->field_lo;
+	struct spool *part[2] = {spool_new(), spool_new()};
+	struct side side[2] = {{.row = NULL}, {.row = NULL}};
+	int rc[2] = {RC_OK, RC_OK}, all;
+
+	for (int i = 0; i < 2; i++) {
+		struct query sub = *q;
+
+		if (i == 0)
+			sub.field_hi = q->field_lo + n / 2;
+		else
+			sub.field_lo = q->field_lo + n / 2;
+		rc[i] = split_get(m, &sub, part[i]);
+		all = rc[i];
+		if (all != RC_OK && all != RC_SPLIT)
+			goto done;
+	}
+	if (rc[0] == RC_SPLIT && rc[1] == RC_SPLIT) {
+		all = RC_SPLIT;
+	} else if (rc[0] != rc[1]) {
+		all = copy(part[rc[0] == RC_OK ? 0 : 1], rows);
+	} else {
+		all = side_read(m, part[0], &side[0]);
+		if (all == RC_OK)
+			all = side_read(m, part[1], &side[1]);
+		if (all == RC_OK)
+			all = join(m, q, &side[0], &side[1], rows);
+	}
+done:
+	for (int i = 0; i < 2; i++) {
+		spool_free(part[i]);
+		buf_release(&side[i].text);
+		free(side[i].row);
+	}
+	return all;
+}
+
+static void
+drop_field(struct meta *m, const char *name)
+{
+	if (m->dropped.len > 0)
+		buf_char(&m->dropped, ',');
+	buf_str(&m->dropped, name);
+}
+
+/* ---- all of it ---- */
+
+static bool
+known_too_big(const struct plan *p, const struct query *q)
+{
+	if (p->fields > 0 && q->field_hi - q->field_lo > p->fields)
+		return true;
+	if (p->ids == 0)
+		return false;
+	return q->filter == LEVEL_ACCOUNT
+		   ? q->level > LEVEL_ACCOUNT
+		   : q->filter == LEVEL_CAMPAIGN && q->n_ids > p->ids;
+}
+
+int
+split_get(struct meta *m, const struct query *q, struct spool *rows)
+{
+	size_t n = q->field_hi - q->field_lo;
+	int rc = RC_SPLIT;
+	bool known = known_too_big(&m->state.plan, q);
+
+	if (sig_pending() != 0)
+		return 128 + sig_pending();
+	if (!known)
+		rc = insights_get(m, q, rows);
+	if (rc != RC_SPLIT)
+		return rc;
+	if (q->n_ids > 1)
+		return by_halves(m, q, rows);
+	if (q->filter < q->level) {
+		rc = by_children(m, q, rows);
+		if (rc != RC_SPLIT)
+			return rc;
+	}
+	if (n <= 1) {
+		drop_field(m, n == 1 ? m->fields[q->field_lo] : "all");
+		return RC_SPLIT;
+	}
+	if (!known || m->state.plan.fields == 0)
+		learn(m, &m->state.plan.fields, n / 2);
+	return by_fields(m, q, rows);
+}
