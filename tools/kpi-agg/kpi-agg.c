@@ -200,6 +200,7 @@ on_records(struct filter *f, const struct batch *b)
 	struct tool *t = tool_of(f);
 	int rc;
 
+	reader_ahead(t->reader, b->rec, b->n);
 	for (size_t i = 0; i < b->n; i++) {
 		const char *why = reader_plan(t->reader, &b->rec[i]);
 

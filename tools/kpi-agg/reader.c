@@ -16,7 +16,13 @@
 
 #define ROUTE_SLOTS ((size_t)4096)   /* at first */
 #define ROUTES_MAX ((size_t)1 << 16) /* then all are forgotten */
+#define ROUTE_LINES 4                /* of the cache: most routes fit */
 #define COPY 32 /* bytes copied at once; spans lie in padded text */
+
+struct target {
+	struct acc *acc;
+	unsigned place; /* in the family */
+};
 
 /* A metric that a record of the route may count in. */
 struct act {
@@ -28,21 +34,24 @@ struct act {
 	bool late; /* acc is of the last unit that was seen */
 	const struct text *unit;
 	struct family *family; /* of a distinct count */
-	uint16_t place[SEG_MAX];
-	struct acc *acc[SEG_MAX];
+	struct target to[];
 };
 
 struct route {
-	uint64_t hash;
-	uint64_t n; /* records */
-	struct act *act;
+	struct fp hash;
+	uint64_t n;       /* records */
+	struct act *act;  /* nact, one behind the other */
 	struct act *sure; /* counts of every record: by n, at the end */
 	struct cell *cell;
 	unsigned nact, nsure;
 	bool other_app, excluded;
 	struct seen *event, *app; /* to be told of */
-	uint32_t len;
-	char key[];
+};
+
+/* What a record's bytes say of its route. */
+struct look {
+	struct fp hash;
+	unsigned flags;
 };
 
 struct memo_value {
@@ -93,7 +102,7 @@ struct reader {
 	const struct apps *apps;
 	const char *only_app;
 	struct fp_key key;
-	uint64_t seed;
+	struct fp_key route_key;
 	struct part_key *part; /* what of a record makes its route */
 	int nparts;
 	int *text, ntexts; /* expressions that do, where no path can */
@@ -107,7 +116,12 @@ struct reader {
 	struct memo_key *memo;
 	struct route **routes;
 	size_t nroutes, slots;
-	char *made; /* the key of the record at hand */
+	struct look look[BATCH_MAX];
+	const struct record *looked; /* the batch that look is of, or NULL */
+	size_t nlooked;
+	struct act *draft;
+	struct buf acts, sure; /* of a route that is made */
+	char *made;            /* the key of the record at hand */
 	size_t made_len, made_room;
 	struct key_op *keys;
 	size_t nkeys, keys_room;
@@ -202,7 +216,10 @@ reader_new(const struct dict *d, const struct apps *apps, const char *only_app)
 
 	*r = (struct reader){.d = d, .apps = apps, .only_app = only_app};
 	fp_key_random(&r->key);
-	sys_random(&r->seed, sizeof r->seed);
+	fp_key_random(&r->route_key);
+	r->draft = xmalloc(sizeof *r->draft + SEG_MAX * sizeof(struct target));
+	buf_init(&r->acts, 1u << 30);
+	buf_init(&r->sure, 1u << 30);
 	r->covered = xcalloc((size_t)d->nexpr + 1, sizeof *r->covered);
 	r->value = xcalloc((size_t)d->nexpr + 1, sizeof *r->value);
 	r->memo = xcalloc((size_t)d->nkey + 1, sizeof *r->memo);
@@ -241,6 +258,35 @@ reader_key(struct reader *r, const struct fp_key *fixed)
 	r->key = *fixed;
 }
 
+static struct act *
+next_act(struct act *t)
+{
+	return (void *)&t->to[t->naccs];
+}
+
+static void
+route_done(struct reader *r, struct route *x)
+{
+	struct act *t = x->sure;
+
+	for (unsigned k = 0; k < x->nsure; k++, t = next_act(t))
+		for (unsigned j = 0; j < t->naccs; j++)
+			t->to[j].acc->n += x->n;
+	if (x->cell != NULL && x->n > 0) {
+		x->cell->wanted = true;
+		if (x->cell->all != NULL)
+			x->cell->all->wanted = true;
+	}
+	if (x->event != NULL)
+		x->event->n += x->n;
+	if (x->app != NULL)
+		x->app->n += x->n;
+	if (x->other_app)
+		r->others += x->n;
+	if (x->excluded)
+		r->agg->excluded += x->n;
+}
+
 static void
 forget_routes(struct reader *r)
 {
@@ -249,24 +295,7 @@ forget_routes(struct reader *r)
 
 		if (x == NULL)
 			continue;
-		for (unsigned k = 0; k < x->nsure; k++)
-			for (unsigned j = 0; j < x->sure[k].naccs; j++)
-				x->sure[k].acc[j]->n += x->n;
-		if (x->cell != NULL && x->n > 0) {
-			x->cell->wanted = true;
-			if (x->cell->all != NULL)
-				x->cell->all->wanted = true;
-		}
-		if (x->event != NULL)
-			x->event->n += x->n;
-		if (x->app != NULL)
-			x->app->n += x->n;
-		if (x->other_app)
-			r->others += x->n;
-		if (x->excluded)
-			r->agg->excluded += x->n;
-		free(x->act);
-		free(x->sure);
+		route_done(r, x);
 		free(x);
 		r->routes[i] = NULL;
 		r->nroutes--;
@@ -286,6 +315,7 @@ reader_begin(struct reader *r, struct agg *a, const char *feed, int32_t day)
 	if (r->agg != NULL)
 		forget_routes(r);
 	r->agg = a;
+	r->looked = NULL;
 	r->feed = feed;
 	r->day = day;
 	r->others = r->nans = 0;
@@ -304,11 +334,7 @@ reader_free(struct reader *r)
 	if (r == NULL)
 		return;
 	for (size_t i = 0; i < r->slots; i++)
-		if (r->routes[i] != NULL) {
-			free(r->routes[i]->act);
-			free(r->routes[i]->sure);
-			free(r->routes[i]);
-		}
+		free(r->routes[i]);
 	free(r->routes);
 	free(r->part);
 	free(r->text);
@@ -319,6 +345,9 @@ reader_free(struct reader *r)
 	free(r->ops);
 	buf_release(&r->name);
 	free(r->made);
+	free(r->draft);
+	buf_release(&r->acts);
+	buf_release(&r->sure);
 	free(r);
 }
 
@@ -490,7 +519,7 @@ more_slots(struct reader *r)
 
 		if (x == NULL)
 			continue;
-		k = x->hash & (slots - 1);
+		k = x->hash.lo & (slots - 1);
 		while (t[k] != NULL)
 			k = (k + 1) & (slots - 1);
 		t[k] = x;
@@ -500,39 +529,17 @@ more_slots(struct reader *r)
 	r->slots = slots;
 }
 
-static struct route *
-route_new(const struct reader *r, uint64_t hash)
-{
-	struct route *x = xcalloc(1, sizeof *x + r->made_len);
-
-	x->hash = hash;
-	x->len = (uint32_t)r->made_len;
-	memcpy(x->key, r->made, r->made_len);
-	return x;
-}
-
 /* The slot of the route, or of the free place where it belongs. */
 static struct route **
-route_slot(const struct reader *r, uint64_t hash)
+route_slot(const struct reader *r, struct fp hash)
 {
-	size_t i = hash & (r->slots - 1);
+	size_t i = hash.lo & (r->slots - 1);
 
-	for (; r->routes[i] != NULL; i = (i + 1) & (r->slots - 1)) {
-		const struct route *x = r->routes[i];
-
-		if (x->hash == hash && x->len == r->made_len &&
-		    memcmp(x->key, r->made, x->len) == 0)
+	for (; r->routes[i] != NULL; i = (i + 1) & (r->slots - 1))
+		if (r->routes[i]->hash.lo == hash.lo &&
+		    r->routes[i]->hash.hi == hash.hi)
 			break;
-	}
 	return &r->routes[i];
-}
-
-static void
-route_free(struct route *x)
-{
-	free(x->act);
-	free(x->sure);
-	free(x);
 }
 
 /* A date: YYYYMMDD, YYYY-MM-DD, or such a one before T or a blank. */
@@ -685,18 +692,19 @@ act_accs(
 	t->naccs = m->nsegments == 0 ? 1 : (unsigned)m->nsegments;
 	for (unsigned i = 0; i < t->naccs; i++) {
 		int seg = m->nsegments == 0 ? -1 : m->segment[i];
+		struct acc *x;
 
 		if (seg >= 0 && (why = segment_text(r, &r->d->segment[seg], rec,
 				     &value)) != NULL)
 			return why;
-		t->acc[i] = agg_finest(r->agg, c, t->metric, seg,
+		x = agg_finest(r->agg, c, t->metric, seg,
 		    seg < 0 ? NULL : value, unit, i == 0);
-		if (t->acc[i] == NULL) {
+		if (x == NULL) {
 			r->over = true;
 			return "more groups than --max-groups";
 		}
-		t->family = t->acc[i]->family;
-		t->place[i] = (uint16_t)t->acc[i]->place;
+		t->family = x->family;
+		t->to[i] = (struct target){x, x->place};
 	}
 	return NULL;
 }
@@ -748,25 +756,27 @@ route_acts(struct reader *r, struct route *x, struct cell *c,
 	const struct dict *d = r->d;
 	const char *why = NULL;
 
-	x->act = xcalloc((size_t)d->nmetric, sizeof *x->act);
-	x->sure = xcalloc((size_t)d->nmetric, sizeof *x->sure);
 	for (int i = 0; i < d->nmetric; i++) {
-		struct act t = {.metric = i};
+		struct act *t = r->draft;
+		bool sure;
 		int is;
 
 		if (d->metric[i].agg == AGG_RATIO)
 			continue;
-		is = act_filter(r, &t, name, rec, &why);
+		*t = (struct act){.metric = i};
+		is = act_filter(r, t, name, rec, &why);
 		if (is < 0)
 			return why;
 		if (is == 0)
 			continue;
-		if ((why = act_accs(r, &t, c, rec)) != NULL)
+		if ((why = act_accs(r, t, c, rec)) != NULL)
 			return why;
-		if (d->metric[i].agg == AGG_COUNT && t.where < 0 && !t.late)
-			x->sure[x->nsure++] = t;
-		else
-			x->act[x->nact++] = t;
+		sure =
+		    d->metric[i].agg == AGG_COUNT && t->where < 0 && !t->late;
+		buf_add(sure ? &r->sure : &r->acts, t,
+		    sizeof *t + t->naccs * sizeof *t->to);
+		x->nsure += sure;
+		x->nact += !sure;
 	}
 	return NULL;
 }
@@ -798,22 +808,32 @@ route_fill(struct reader *r, struct route *x, const struct record *rec)
 		    agg_seen(r->agg, &r->agg->events, name->s, name->len);
 	x->cell = cell;
 	why = route_acts(r, x, cell, name, rec);
-	/* routes are many, and most have few acts */
-	x->act = xreallocarray(x->act, x->nact + 1, sizeof *x->act);
-	x->sure = xreallocarray(x->sure, x->nsure + 1, sizeof *x->sure);
 	return why;
 }
 
 static struct route *
-route_make(
-    struct reader *r, const struct record *rec, uint64_t hash, const char **why)
+route_make(struct reader *r, const struct record *rec, struct fp hash,
+    const char **why)
 {
-	struct route *x = route_new(r, hash);
+	struct route *x = xcalloc(1, sizeof *x);
+	char *at;
 
+	x->hash = hash;
+	buf_reset(&r->acts);
+	buf_reset(&r->sure);
 	if ((*why = route_fill(r, x, rec)) != NULL) {
-		route_free(x);
+		free(x);
 		return NULL;
 	}
+	/* In one piece: it is asked for before it is needed. */
+	x = xrealloc(x, sizeof *x + r->acts.len + r->sure.len);
+	at = (char *)(x + 1);
+	x->act = (void *)at;
+	x->sure = (void *)(at + r->acts.len);
+	if (r->acts.len > 0)
+		memcpy(at, r->acts.p, r->acts.len);
+	if (r->sure.len > 0)
+		memcpy(at + r->acts.len, r->sure.p, r->sure.len);
 	if (r->nroutes == ROUTES_MAX)
 		forget_routes(r);
 	if (r->nroutes * 2 >= r->slots)
@@ -823,23 +843,63 @@ route_make(
 	return x;
 }
 
+static const char *
+look_at(struct reader *r, const struct record *rec, struct look *k)
+{
+	const char *why;
+
+	k->flags = 0;
+	if ((why = make_key(r, rec, &k->flags)) == NULL)
+		k->hash = fp_hash(&r->route_key, r->made, r->made_len);
+	return why;
+}
+
+/*
+ * Routes are many, and what they lead to lies all over memory: it is asked
+ * for while other records of the batch are at work.
+ */
+void
+reader_ahead(struct reader *r, const struct record *rec, size_t n)
+{
+	r->looked = NULL;
+	if (r->ntexts > 0 || n > BATCH_MAX)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		look_at(r, &rec[i], &r->look[i]);
+		__builtin_prefetch(
+		    &r->routes[r->look[i].hash.lo & (r->slots - 1)]);
+	}
+	r->looked = rec;
+	r->nlooked = n;
+	for (size_t i = 0; i < n; i++) {
+		const char *x =
+		    (const char *)
+			r->routes[r->look[i].hash.lo & (r->slots - 1)];
+
+		for (int line = 0; x != NULL && line < ROUTE_LINES; line++)
+			__builtin_prefetch(x + 64 * line);
+	}
+}
+
 /* The route of a record; NULL and why. */
 static struct route *
 route_find(struct reader *r, const struct record *rec, const char **why)
 {
-	unsigned flags = 0;
+	struct look one;
+	const struct look *k = &one;
 	struct route *x;
-	uint64_t h;
 
-	if ((*why = make_key(r, rec, &flags)) != NULL)
+	if (r->looked != NULL && rec >= r->looked &&
+	    rec < r->looked + r->nlooked)
+		k = &r->look[rec - r->looked];
+	else if ((*why = look_at(r, rec, &one)) != NULL)
 		return NULL;
-	if (flags & JSON_DUPLICATE) {
+	if (k->flags & JSON_DUPLICATE) {
 		*why = "a member that is read is there twice";
 		return NULL;
 	}
-	h = XXH3_64bits_withSeed(r->made, r->made_len, r->seed);
-	x = *route_slot(r, h);
-	return x != NULL ? x : route_make(r, rec, h, why);
+	x = *route_slot(r, k->hash);
+	return x != NULL ? x : route_make(r, rec, k->hash, why);
 }
 
 /* --- planning --- */
@@ -1012,6 +1072,8 @@ new_op(struct reader *r, struct acc *acc, enum op_kind kind)
 		r->ops = xreallocarray(r->ops, r->ops_room, sizeof *r->ops);
 	}
 	o = &r->ops[r->nops++];
+	__builtin_prefetch(&acc->n, 1);
+	__builtin_prefetch(&acc->sum, 1);
 	o->acc = acc;
 	o->kind = kind;
 	return o;
@@ -1027,9 +1089,9 @@ plan_key(struct reader *r, const struct act *t, struct fp key)
 			r->keys = xreallocarray(
 			    r->keys, r->keys_room, sizeof *r->keys);
 		}
-		r->keys[r->nkeys++] =
-		    (struct key_op){t->acc[i], t->family, t->place[i], key};
-		family_prefetch(r->agg, t->family, t->acc[i], key);
+		r->keys[r->nkeys++] = (struct key_op){
+		    t->to[i].acc, t->family, t->to[i].place, key};
+		family_prefetch(r->agg, t->family, t->to[i].acc, key);
 	}
 }
 
@@ -1056,7 +1118,7 @@ plan_value(struct reader *r, const struct act *t, const struct record *rec,
 			return -1;
 	}
 	for (unsigned i = 0; i < t->naccs; i++) {
-		struct op *o = new_op(r, t->acc[i], kind);
+		struct op *o = new_op(r, t->to[i].acc, kind);
 
 		if (kind == OP_VALUE)
 			o->e.value = e.value;
@@ -1088,7 +1150,7 @@ plan_funnel(struct reader *r, const struct act *t, const struct record *rec,
 	if (is > 0)
 		is = time_of(r, rec, &e.us, why);
 	if (is > 0)
-		new_op(r, t->acc[0], OP_EVENT)->e = e;
+		new_op(r, t->to[0].acc, OP_EVENT)->e = e;
 	return is;
 }
 
@@ -1118,11 +1180,11 @@ plan_act(struct reader *r, struct act *t, struct cell *c,
 	case AGG_APPROX:
 		is = key_approx(r, m->key, &m->missing, rec, &hash, why);
 		for (unsigned i = 0; is > 0 && i < t->naccs; i++)
-			new_op(r, t->acc[i], OP_APPROX)->approx = hash;
+			new_op(r, t->to[i].acc, OP_APPROX)->approx = hash;
 		return is;
 	case AGG_COUNT:
 		for (unsigned i = 0; i < t->naccs; i++)
-			new_op(r, t->acc[i], OP_COUNT);
+			new_op(r, t->to[i].acc, OP_COUNT);
 		return 1;
 	case AGG_SUM:
 	case AGG_MIN:
@@ -1144,6 +1206,7 @@ reader_plan(struct reader *r, const struct record *rec)
 	uint64_t nans = r->nans;
 	const char *why = NULL;
 	struct route *x;
+	struct act *t;
 
 	r->at++;
 	x = route_find(r, rec, &why);
@@ -1156,8 +1219,9 @@ reader_plan(struct reader *r, const struct record *rec)
 		if (is != 0)
 			return why;
 	}
-	for (unsigned i = 0; i < x->nact; i++)
-		if (plan_act(r, &x->act[i], x->cell, rec, &why) < 0) {
+	t = x->act;
+	for (unsigned i = 0; i < x->nact; i++, t = next_act(t))
+		if (plan_act(r, t, x->cell, rec, &why) < 0) {
 			r->nkeys = nkeys;
 			r->nops = nops;
 			r->nans = nans;

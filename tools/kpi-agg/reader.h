@@ -30,6 +30,8 @@ void reader_key(struct reader *r, const struct fp_key *fixed);
 #define READER_ANY_DAY INT32_MIN
 void reader_begin(
     struct reader *r, struct agg *a, const char *feed, int32_t day);
+/* These records are planned next, one by one; they stay where they are. */
+void reader_ahead(struct reader *r, const struct record *rec, size_t n);
 /* Plans a record. NULL, or why it is bad. */
 const char *reader_plan(struct reader *r, const struct record *rec);
 /* Counts what was planned. RC_OK, or an exit status after a message. */
