@@ -183,7 +183,8 @@ around(struct page *g, const char *p, size_t n)
 		case '"':
 			g->in_string = true;
 			g->hit = false;
-			g->is_key = g->key_next && g->depth == g->match;
+			g->is_key = g->key_next && g->match > 0 &&
+				    g->depth == g->match;
 			g->key_at = g->rest.len + i - 1 - from;
 			break;
 		case '{':
