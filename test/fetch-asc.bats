@@ -372,7 +372,8 @@ no_times() {
 	sleep 0.4
 	kill -TERM $pid
 	SECONDS=0
-	run wait $pid
+	status=0
+	wait $pid || status=$?
 	assert_equal "$status" 143
 	[ "$SECONDS" -le 2 ]
 	run cat o

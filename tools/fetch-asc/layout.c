@@ -1,4 +1,5 @@
 /* Headers of reports: names to columns, never positions. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,10 +158,32 @@ take_column(struct layout *l, const char *p, size_t n, const struct kind *k,
 		warn_msg(what, "warning: the column '%s' is new", c->key);
 	c->number = has_word(numbers, c->key);
 	c->date = has_word(dates, c->key);
-	c->lead = xasprintf(",\"%s\":\"", c->key);
-	c->lead_len = strlen(c->lead);
+	c->lead = xcalloc(1, sizeof c->key + 128); /* copied in 64s */
+	c->lead_len = (size_t)sprintf(c->lead, ",\"%s\":\"", c->key);
+	l->leads += c->lead_len;
 	l->n++;
 	return NULL;
+}
+
+static void
+in_our_order(struct layout *l, const char *list, bool *taken)
+{
+	char key[128];
+
+	for (const char *p = list; p != NULL && *p != '\0';) {
+		size_t n = strcspn(p, " ");
+		int i;
+
+		memcpy(key, p, n);
+		key[n] = '\0';
+		p += n + (p[n] == ' ');
+		if (has_word(numbers, key))
+			continue;
+		i = column_of(l, key);
+		l->order[l->n_order++] = i;
+		if (i >= 0)
+			taken[i] = true;
+	}
 }
 
 static char *
@@ -187,10 +210,12 @@ layout_read(struct layout *l, const char *line, size_t n, const struct kind *k,
 	static const char *const firsts[] = {
 	    "provider", "event_date", "date", "start_date"};
 	const char *end = line + n, *wrong = NULL;
+	bool taken[COLUMNS_MAX] = {false};
 
 	memset(l, 0, sizeof *l);
 	l->col = xcalloc(COLUMNS_MAX + 1, sizeof *l->col);
 	l->order = xcalloc(COLUMNS_MAX, sizeof *l->order);
+	l->more = xcalloc(COLUMNS_MAX, sizeof *l->more);
 	if (n >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
 		line += 3;
 	l->delim =
@@ -212,12 +237,16 @@ layout_read(struct layout *l, const char *line, size_t n, const struct kind *k,
 	l->product = column_of(l, "product_type_identifier");
 	for (size_t i = 0; i < sizeof firsts / sizeof *firsts; i++)
 		l->footer = l->footer || strcmp(l->col[0].key, firsts[i]) == 0;
+	if (k->known != NULL) {
+		in_our_order(l, k->required, taken);
+		in_our_order(l, k->known, taken);
+	}
 	for (size_t i = 0; i < l->n; i++) {
-		if (!l->col[i].number)
-			l->order[l->n_order++] = i;
+		if (!l->col[i].number && !taken[i])
+			l->more[l->n_more++] = i;
 	}
 	sorting = l;
-	qsort(l->order, l->n_order, sizeof *l->order, by_key);
+	qsort(l->more, l->n_more, sizeof *l->more, by_key);
 	return RC_OK;
 }
 
@@ -228,5 +257,6 @@ layout_release(struct layout *l)
 		free(l->col[i].lead);
 	free(l->col);
 	free(l->order);
+	free(l->more);
 	memset(l, 0, sizeof *l);
 }

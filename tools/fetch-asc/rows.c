@@ -6,12 +6,16 @@
 #include <string.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "date.h"
 #include "diag.h"
 #include "exits.h"
 #include "mem.h"
 #include "sha.h"
+#include "span.h"
 
 enum {
 	BATCH = 64,
@@ -107,6 +111,7 @@ struct writer {
 	char iso[COLUMNS_MAX][DATE_LEN + 1];
 	char plain[COLUMNS_MAX][48]; /* numbers without separators */
 	struct buf quoted;           /* cells of a comma file that had quotes */
+	char pad[64];                /* cells are read beyond their end */
 };
 
 static void
@@ -136,16 +141,38 @@ flush_batch(struct writer *w)
 	buf_reset(&w->idents);
 }
 
-/* Escapes are rare in cells: look first. The text was checked to be UTF-8. */
-static void
-put_text(struct buf *b, const char *p, size_t n)
+/* Escapes are rare in cells: sixteen bytes are looked at at once. The text was
+ * checked to be UTF-8; 15 bytes after it can be read, and there is room for
+ * six times its length and 16 more. */
+static char *
+put_text(char *o, const char *p, size_t n)
 {
-	char *o;
+	static const char hex[] = "0123456789abcdef";
+	size_t i = 0;
 
-	if (!buf_room(b, 6 * n + 1))
-		die(RC_OSERR, NULL, "out of memory");
-	o = b->p + b->len;
-	for (size_t i = 0; i < n; i++) {
+#ifdef __SSE2__
+	const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
+	const __m128i low = _mm_set1_epi8(0x1f);
+
+	for (; i < n; i += 16) {
+		__m128i x =
+		    _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+		unsigned odd = (unsigned)_mm_movemask_epi8(
+		    _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, quote),
+				     _mm_cmpeq_epi8(x, slash)),
+			_mm_cmpeq_epi8(_mm_min_epu8(x, low), x)));
+
+		if (n - i < 16)
+			odd &= (1u << (n - i)) - 1;
+		if (odd != 0)
+			break;
+		_mm_storeu_si128((__m128i *)(void *)(o + i), x);
+	}
+	if (i >= n)
+		return o + n;
+	o += i;
+#endif
+	for (; i < n; i++) {
 		unsigned char c = (unsigned char)p[i];
 
 		if (c >= 0x20 && c != '"' && c != '\\') {
@@ -154,15 +181,22 @@ put_text(struct buf *b, const char *p, size_t n)
 			*o++ = '\\';
 			*o++ = (char)c;
 		} else {
-			static const char hex[] = "0123456789abcdef";
-
 			memcpy(o, "\\u00", 4);
 			o[4] = hex[c >> 4];
 			o[5] = hex[c & 15];
 			o += 6;
 		}
 	}
-	b->len = (size_t)(o - b->p);
+	return o;
+}
+
+/* Short pieces; what is copied may be read 63 bytes further. */
+static char *
+put_raw(char *o, const char *p, size_t n)
+{
+	if (n > 0)
+		span_copy(o, p, n);
+	return o + n;
 }
 
 /* MM/DD/YYYY as sales files have it. */
@@ -189,7 +223,7 @@ to_iso(const struct cell *c, char out[DATE_LEN + 1])
 static bool
 no_separators(const struct cell *c, char *out, size_t room, size_t *n)
 {
-	const char *comma = memchr(c->p, ',', c->n);
+	const char *comma = c->n == 0 ? NULL : memchr(c->p, ',', c->n);
 	size_t len = 0, group = 0;
 
 	if (comma == NULL || c->n >= room)
@@ -259,7 +293,31 @@ comma_cell(struct writer *w, const char *p, const char *end, struct cell *c)
 	return p;
 }
 
+static const char *
+next_tab(const char *p, const char *end)
+{
+#ifdef __SSE2__
+	const __m128i tab = _mm_set1_epi8('\t');
+
+	for (; p < end; p += 16) {
+		unsigned m = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(
+		    tab, _mm_loadu_si128((const __m128i *)(const void *)p)));
+
+		if (m != 0) {
+			p += __builtin_ctz(m);
+			break;
+		}
+	}
+	return p < end ? p : end;
+#else
+	while (p < end && *p != '\t')
+		p++;
+	return p;
+#endif
+}
+
 /* Cells of a line; missing ones are empty. */
+
 static size_t
 split(struct writer *w, const char *p, const char *end)
 {
@@ -267,17 +325,15 @@ split(struct writer *w, const char *p, const char *end)
 	size_t n = 0;
 
 	buf_reset(&w->quoted);
-	buf_room(&w->quoted, (size_t)(end - p) + 1); /* it does not move */
+	buf_room(&w->quoted, (size_t)(end - p) + 65); /* it does not move */
 	while (n < l->n) {
 		struct cell *c = &w->cell[n++];
 
 		if (l->delim == ',') {
 			p = comma_cell(w, p, end, c);
 		} else {
-			const char *to = p;
+			const char *to = next_tab(p, end);
 
-			while (to < end && *to != '\t')
-				to++;
 			c->p = p;
 			c->n = (size_t)(to - p);
 			p = to;
@@ -288,7 +344,7 @@ split(struct writer *w, const char *p, const char *end)
 		p++;
 	}
 	for (size_t i = n; i < l->n; i++)
-		w->cell[i] = (struct cell){"", 0};
+		w->cell[i] = (struct cell){NULL, 0};
 	return n;
 }
 
@@ -319,7 +375,7 @@ look_at_product(struct writer *w, const struct cell *c)
 	char word[26];
 	char quoted[DIAG_QUOTE];
 
-	if (c->n > 22)
+	if (c->n == 0 || c->n > 22)
 		return;
 	word[0] = ' ';
 	memcpy(word + 1, c->p, c->n);
@@ -337,31 +393,43 @@ look_at_product(struct writer *w, const struct cell *c)
 	    diag_quote(quoted, c->p, c->n));
 }
 
+/* The cells of known columns in our own order, so that Apple's does not
+ * matter; of others, which may come and go, those with something in them. */
 static void
-add_identity(struct writer *w)
+add_identity(struct writer *w, size_t line)
 {
 	const struct layout *l = w->r->l;
 	struct buf *b = &w->idents;
 	size_t from = b->len;
-	uint32_t ordinal;
+	char *o;
 
+	if (!buf_room(b,
+		w->identity_len + 2 * line + l->leads + COLUMNS_MAX * 12 + 256))
+		die(RC_OSERR, NULL, "out of memory");
 	w->ident[w->n] = from;
-	buf_add(b, w->r->identity, w->identity_len);
+	o = b->p + from;
+	memcpy(o, w->r->identity, w->identity_len);
+	o += w->identity_len;
 	for (size_t i = 0; i < l->n_order; i++) {
-		const struct column *col = &l->col[l->order[i]];
-		const struct cell *c = &w->cell[l->order[i]];
-
-		if (c->n == 0) /* a new column that is empty changes nothing */
-			continue;
-		buf_add(b, col->lead + 2, col->lead_len - 5);
-		buf_char(b, '=');
-		buf_add(b, c->p, c->n);
-		buf_char(b, '\t');
+		if (l->order[i] >= 0)
+			o = put_raw(
+			    o, w->cell[l->order[i]].p, w->cell[l->order[i]].n);
+		*o++ = '\t';
 	}
-	ordinal =
-	    table_count(&w->seen, XXH3_64bits(b->p + from, b->len - from));
-	buf_char(b, '|');
-	buf_u64(b, ordinal);
+	for (size_t i = 0; i < l->n_more; i++) {
+		const struct column *col = &l->col[l->more[i]];
+		const struct cell *c = &w->cell[l->more[i]];
+
+		if (c->n == 0)
+			continue;
+		o = put_raw(o, col->lead + 2, col->lead_len - 5);
+		*o++ = '=';
+		o = put_raw(o, c->p, c->n);
+		*o++ = '\t';
+	}
+	b->len = (size_t)(o - b->p);
+	buf_u64(
+	    b, table_count(&w->seen, XXH3_64bits(b->p + from, b->len - from)));
 	w->ident[w->n + 1] = b->len;
 }
 
@@ -371,6 +439,7 @@ add_row(struct writer *w, const char *p, const char *end)
 	const struct layout *l = w->r->l;
 	struct buf *b = &w->text;
 	const char *only = w->r->only;
+	char *o;
 
 	split(w, p, end);
 	if (l->footer && w->cell[0].n >= 5 &&
@@ -383,20 +452,25 @@ add_row(struct writer *w, const char *p, const char *end)
 		return;
 	if (l->product >= 0)
 		look_at_product(w, &w->cell[l->product]);
-	add_identity(w);
+	add_identity(w, (size_t)(end - p));
+	if (!buf_room(b, w->lead_len + l->leads + 6 * (size_t)(end - p) +
+			     l->n * 12 + 512))
+		die(RC_OSERR, NULL, "out of memory");
 	buf_add(b, "{\"event_id\":\"", 13);
 	w->id_at[w->n] = b->len;
-	buf_room(b, SHA_HEX);
 	b->len += SHA_HEX;
 	buf_add(b, "\",", 2);
 	buf_add(b, w->r->lead, w->lead_len);
 	buf_u64(b, w->r->count + w->n + 1);
+	o = b->p + b->len;
 	for (size_t i = 0; i < l->n; i++) {
-		buf_add(b, l->col[i].lead, l->col[i].lead_len);
-		put_text(b, w->cell[i].p, w->cell[i].n);
-		buf_char(b, '"');
+		o = put_raw(o, l->col[i].lead, l->col[i].lead_len);
+		o = put_text(o, w->cell[i].p, w->cell[i].n);
+		*o++ = '"';
 	}
-	buf_add(b, "}\n", 2);
+	memcpy(o, "}\n", 2);
+	b->len = (size_t)(o + 2 - b->p);
+
 	if (++w->n == BATCH || b->len > BLOCK)
 		flush_batch(w);
 }
@@ -406,7 +480,7 @@ static int
 each_line(struct spool *plain,
     void (*row)(void *ctx, const char *p, const char *end), void *ctx)
 {
-	char *buf = xmalloc(BLOCK + LINE_MAX_BYTES + 64);
+	char *buf = xmalloc(BLOCK + LINE_MAX_BYTES + 128);
 	size_t have = 0;
 	ssize_t n;
 

@@ -35,11 +35,16 @@ struct layout {
 	char delim;
 	size_t n;
 	struct column *col;
-	size_t *order; /* columns that identify a row, by name */
+	/* What identifies a row: the columns of the kind in our own order (-1:
+	 * not there), then what else there is, by name. */
+	int *order;
 	size_t n_order;
-	int date;    /* the column `date`, -1 for none */
-	int product; /* product_type_identifier, -1 for none */
-	bool footer; /* a first cell "Total…" is a footer */
+	size_t *more;
+	size_t n_more;
+	size_t leads; /* bytes of all leads */
+	int date;     /* the column `date`, -1 for none */
+	int product;  /* product_type_identifier, -1 for none */
+	bool footer;  /* a first cell "Total…" is a footer */
 };
 
 /* The first line of the text. RC_OK, or RC_CONTRACT with *why (freed by the
