@@ -296,7 +296,10 @@ DATA_CALL='GET /bigquery/v2/projects/weir-test/datasets/*/tables/*/data'
 @test "a dataset or project that is not there, or not ours" {
 	start
 	P=999 run -65 --separate-stderr export_days --check
-	[[ $stderr == *"no dataset analytics_999"* ]]
+	[[ $stderr == *"Not found: Dataset weir-test:analytics_999"* ]]
+	P=999 run -65 --separate-stderr export_days --days 2
+	[[ $stderr == *"Not found: Dataset weir-test:analytics_999"* ]]
+	refute_output --partial not_ready
 	run -77 --separate-stderr export_days --check --project other
 	[[ $stderr == *"BigQuery Data Viewer"* ]]
 	run -0 --separate-stderr export_days --check
@@ -331,6 +334,19 @@ DATA_CALL='GET /bigquery/v2/projects/weir-test/datasets/*/tables/*/data'
 	[[ $stderr == *"key.json"* ]]
 	[[ $stderr != *"PRIVATE KEY"* ]]
 	assert_equal "$(requests 'GET .*/data$')" 0
+}
+
+@test "a key from the environment, and another account by impersonation" {
+	start
+	BQ_SA_JSON=$(<key.json) fetch-ga4 --export --allow-http \
+		--project weir-test --property "$P" --bigquery-url "$SIM" \
+		--tz Europe/Stockholm --date 2026-11-10 >out
+	ndjson-part --check out
+	export CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS=$SIM/
+	run -0 --separate-stderr export_days --check \
+		--impersonate reader@weir-test.iam.gserviceaccount.com
+	[[ $stderr == *"as reader@weir-test"* ]]
+	assert_equal "$(requests 'POST /v1/projects/-/serviceAccounts/')" 1
 }
 
 @test "users and the metadata server give tokens too" {

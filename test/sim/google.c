@@ -127,12 +127,15 @@ has_word(const char *list, const char *word)
 	return false;
 }
 
-/* Is the call allowed? Else the error is in the answer. bq: its shape. */
+enum api { DATA, BQ, IAM };
+
+/* Is the call allowed? Else the error is in the answer, in the API's shape. */
 static bool
-allowed(const struct sim_request *r, struct sim_answer *a, bool bq)
+allowed(const struct sim_request *r, struct sim_answer *a, enum api api)
 {
 	const char *h = sim_header(r, "Authorization");
 	const char *any = sim_setting("google_token", "");
+	bool bq = api == BQ;
 	const char *reason = bq ? "authError" : NULL;
 	struct token *t = tokens;
 
@@ -150,10 +153,11 @@ allowed(const struct sim_request *r, struct sim_answer *a, bool bq)
 		    "Request had invalid authentication credentials.");
 		return false;
 	}
-	if (bq ? has_word(t->scope, SCOPE "bigquery") ||
-		     has_word(t->scope, SCOPE "bigquery.readonly") ||
-		     has_word(t->scope, SCOPE "cloud-platform")
-	       : has_word(t->scope, SCOPE "analytics.readonly"))
+	if (api == IAM ? has_word(t->scope, SCOPE "cloud-platform")
+	    : bq       ? has_word(t->scope, SCOPE "bigquery") ||
+		       has_word(t->scope, SCOPE "bigquery.readonly") ||
+		       has_word(t->scope, SCOPE "cloud-platform")
+		 : has_word(t->scope, SCOPE "analytics.readonly"))
 		return true;
 	say_error(a, 403, bq ? "insufficientPermissions" : NULL,
 	    "PERMISSION_DENIED",
@@ -392,7 +396,7 @@ impersonate(const struct sim_request *r, struct sim_answer *a)
 	struct jsonw w;
 	char until[TIME_LEN + 1];
 
-	if (!allowed(r, a, true))
+	if (!allowed(r, a, IAM))
 		return;
 	if (!json_check(r->body, r->body_len, true, &e)) {
 		say_error(a, 400, NULL, "INVALID_ARGUMENT", "Invalid JSON");
@@ -842,7 +846,7 @@ dataset_ok(const struct sim_request *r, struct sim_answer *a,
 {
 	const char *odd = sim_strange_param(r, params);
 
-	if (!allowed(r, a, true))
+	if (!allowed(r, a, BQ))
 		return false;
 	if (odd != NULL) {
 		say_error(a, 400, "invalidParameter", "INVALID_ARGUMENT",
@@ -1362,7 +1366,7 @@ put_report(struct buf *b, const struct report *r)
 static bool
 property_ok(const struct sim_request *q, struct sim_answer *a, const char *id)
 {
-	if (!allowed(q, a, false))
+	if (!allowed(q, a, DATA))
 		return false;
 	if (known_property(id))
 		return true;

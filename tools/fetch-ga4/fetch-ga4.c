@@ -133,6 +133,14 @@ fail(struct fetch *f, int rc, const char *fmt, ...)
 	return rc;
 }
 
+/* What is not there is not the table, but the place it would be in. */
+static bool
+elsewhere(const char *why)
+{
+	return strstr(why, "Not found: Dataset") != NULL ||
+	       strstr(why, "Not found: Project") != NULL;
+}
+
 struct http_answer *
 ask(struct fetch *f, const char *method, const char *url,
     const struct buf *body, int *rc)
@@ -150,7 +158,7 @@ ask(struct fetch *f, const char *method, const char *url,
 
 	if (a->verdict == HTTP_OK)
 		*rc = RC_OK;
-	else if (a->verdict == HTTP_GONE)
+	else if (a->verdict == HTTP_GONE && !elsewhere(a->why))
 		*rc = RC_NOTREADY;
 	else
 		*rc =
