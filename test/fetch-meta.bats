@@ -296,29 +296,34 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 	[ "$(ends o)" = "2 complete" ]
 }
 
-@test "killed at any moment and run again: the same output, one report run" {
+@test "killed at any moment and run again: the same output, no second report run" {
 	skip_if_san
+	local n=0 made kept spec i specs
 	start
 	meta --level ad --lookback-days 2 --mode sync >want
-	local n=0 spec
-	for spec in rename:1 fsync:2 close:{5,8,10,12,15,20} write:{2,3,4} any:{40,80,120}; do
+	specs=(rename:1 rename:2 fsync:1 fsync:2 fsync:3 write:{1,2,3,4,5} close:{6,10,14,18})
+	for ((i = 0; i < ${WEIR_SOAK:+90}+0; i++)); do
+		specs+=("any:$((i * 3 + 1))")
+	done
+	for spec in "${specs[@]}"; do
 		rm -rf st
 		sim_stop
 		start
-		env FAULT="$spec:KILL" LD_PRELOAD="$(fault_so)" fetch-meta \
-			--allow-http --base-url "$SIM/graph" --token-file token \
+		with_fault "$spec:KILL" fetch-meta --allow-http \
+			--base-url "$SIM/graph" --token-file token \
 			--backoff 0 --poll-ms 3 --account 1001 --level ad \
-			--lookback-days 2 --state st >killed 2>/dev/null || n=$((n + 1))
-		local made
+			--lookback-days 2 --state st >killed 2>/dev/null ||
+			n=$((n + 1))
 		made=$(requests 'POST /graph')
+		kept=$(jq '.reports | length' st/act_1001.ad.json 2>/dev/null || echo 0)
 		meta --level ad --lookback-days 2 --state st >o
 		diff <(plain want) <(plain o)
-		jq -e '.reports == []' st/act_1001.ad.json
-		# Between the answer and the state on disk nobody can know.
-		[ -e st/known ] || [ "$(requests 'POST /graph')" -le 2 ]
-		if [[ $spec == write:* && $made = 1 ]]; then
-			:
-		fi
+		jq -e '.reports == []' st/act_1001.ad.json >/dev/null
+		echo "$spec: made $made, kept ${kept:-0}"
+		# What stood in the state was found again; what did not was not
+		# made, or died between the answer and the disk, or was done.
+		[ "$(requests 'POST /graph')" = $((made + (${kept:-0} == 0))) ]
+		[ "$made" -le 1 ]
 	done
 	[ $n -gt 5 ]
 }
@@ -574,4 +579,40 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 	wait $pid || rc=$?
 	[ $rc = 143 ]
 	[ ! -s o ]
+}
+
+@test "an unknown error is tried, then made smaller, and is transient in the end" {
+	fault "{\"match\":\"GET /graph/v25.0/act_1001/insights\",\"times\":99,$(graph_error 500 1 99 'An unknown error occurred')}"
+	start
+	run -75 --separate-stderr meta --level account --lookback-days 1 --fields spend --mode sync --state st
+	[[ $stderr == *"failed (transient): error 1/99"* ]]
+	jq -e '.plan.fields == 0 and .plan.days == 0' st/act_1001.account.json
+	sim_stop
+	rm .sim.faults
+	fault "{\"match\":\"GET /graph/v25.0/act_1001/insights\",\"times\":2,$(graph_error 500 1 99 'An unknown error occurred')}"
+	start
+	meta --lookback-days 1 >o
+	[ "$(ends o)" = "1 complete" ]
+}
+
+@test "redirects, refusals and missing pages of a proxy: their class, no data" {
+	local s rc n
+	while read -r s rc n; do
+		rm -f .sim.faults
+		fault "{\"match\":\"GET /graph/v25.0/act_1001/insights\",\"times\":99,\"do\":\"status\",\"status\":$s,\"headers\":{\"Location\":\"http://127.0.0.1:1/\"},\"body\":\"<html>no</html>\"}"
+		start
+		run -"$rc" --separate-stderr meta --level account --lookback-days 1
+		[[ $output != *'"spend"'* ]]
+		echo "$s: $(requests 'GET /graph/v25.0/act_1001/insights')"
+		[ "$(requests 'GET /graph/v25.0/act_1001/insights')" = "$n" ]
+		sim_stop
+	done <<-'E'
+		302 65 1
+		404 65 1
+		410 65 1
+		403 77 1
+		500 75 5
+		503 75 5
+		429 75 5
+	E
 }

@@ -111,7 +111,9 @@ get_day(struct run *r, int32_t d)
 	rc = split_get(m, &q, rows);
 	if (rc == RC_OK)
 		rc = keep(r, rows);
-	if (rc == RC_SPLIT)
+	if (rc == RC_SPLIT && m->soft) /* the last error is the reason */
+		rc = RC_TRANSIENT;
+	else if (rc == RC_SPLIT)
 		rc = graph_fault(
 		    m, RC_CONTRACT, "too much data, even for one field");
 	spool_free(rows);
@@ -174,8 +176,10 @@ get_range(struct run *r, int32_t since, int32_t until)
 		rc = keep(r, rows);
 	spool_free(rows);
 	if (rc == RC_SPLIT) {
-		m->state.plan.days = (uint64_t)(n / 2);
-		m->state.plan.since_s = m->now_s;
+		if (!m->soft) {
+			m->state.plan.days = (uint64_t)(n / 2);
+			m->state.plan.since_s = m->now_s;
+		}
 		return get_parts(r, since, until, n / 2);
 	}
 	if (!may_fail(rc))

@@ -106,6 +106,7 @@ struct meta {
 	struct state state;
 	struct fault fault; /* of the last call */
 	bool polling;       /* the call is about a run that we made */
+	bool soft;          /* the last RC_SPLIT was an error that may pass */
 	bool version_said;
 	int64_t now_s;         /* by the service's clock, at the last answer */
 	int64_t started_s;     /* the same, at the first one */

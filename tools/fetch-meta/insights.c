@@ -602,6 +602,8 @@ insights_get(struct meta *m, const struct query *q, struct spool *rows)
 		warn_sys("rows", "cannot keep");
 		rc = RC_IO;
 	}
+	if (rc == RC_SPLIT)
+		m->soft = m->fault.then_split;
 	params_release(&p);
 	spool_free(own);
 	free(block);

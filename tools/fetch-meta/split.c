@@ -132,6 +132,8 @@ find_ids(
 static void
 learn(struct meta *m, uint64_t *what, uint64_t value)
 {
+	if (m->soft)
+		return;
 	*what = value > 0 ? value : 1;
 	m->state.plan.since_s = m->now_s;
 }
