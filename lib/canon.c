@@ -516,6 +516,27 @@ emit_array(struct canon *c, struct buf *out, const char *p, int depth)
 	return ok;
 }
 
+/* A plain number with zeros at the end of its fraction, as amounts are
+ * written: these go. False: it is none such. */
+static bool
+emit_amount(struct buf *out, const char *p, const char *end)
+{
+	const char *dot = p;
+
+	while (*dot >= '0' && *dot <= '9')
+		dot++;
+	if (dot == p || *dot != '.' || end - p > 16 ||
+	    (*p == '0' && end - dot > 5))
+		return false;
+	for (const char *q = dot + 1; q < end; q++)
+		if (*q < '0' || *q > '9')
+			return false;
+	while (end[-1] == '0')
+		end--;
+	buf_add(out, p, (size_t)((end[-1] == '.' ? end - 1 : end) - p));
+	return true;
+}
+
 /* The value from p to end, which is not clean. */
 static bool
 emit(
@@ -530,6 +551,8 @@ emit(
 		return emit_object(c, out, p, depth);
 	if (*p == '[')
 		return emit_array(c, out, p, depth);
+	if (*p != '"' && emit_amount(out, p, end))
+		return true;
 	if (*p != '"')
 		return slow(out, p);
 	if (!buf_room(out, 2 * (size_t)v.len + 64))

@@ -9,9 +9,12 @@
 
 enum ts_unit { TS_RFC3339, TS_S, TS_MS, TS_US };
 
+#define STAMP_DAYS 32
 /* What is known of the days seen last; starts as zeros. */
 struct stamp {
-	char date[10], digits[8]; /* 2026-11-20, 20261120 */
+	struct {
+		char date[10], digits[8]; /* 2026-11-20, 20261120 */
+	} known[STAMP_DAYS];              /* by day of the month */
 	char day[8];
 	int64_t day_ms; /* when `day` begins, where it is set */
 };

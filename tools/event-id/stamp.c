@@ -90,6 +90,13 @@ from_number(const char *p, size_t n, enum ts_unit unit, int64_t *ms)
 	return NULL;
 }
 
+/* Where a day is kept, by the low bits of its last two digits. */
+static inline unsigned
+place_of(const char *date)
+{
+	return ((unsigned)date[8] * 10 + (unsigned)date[9]) % STAMP_DAYS;
+}
+
 /* Two digits below a limit, or -1. */
 static inline int
 two(const char *p, int limit)
@@ -106,9 +113,10 @@ two(const char *p, int limit)
 static bool
 stamp_known(struct stamp *s, const char *p, size_t n, char out[18])
 {
+	unsigned at = n < 24 ? 0 : place_of(p);
 	size_t i;
 
-	if (n < 24 || memcmp(p, s->date, 10) != 0 || p[10] != 'T' ||
+	if (n < 24 || memcmp(p, s->known[at].date, 10) != 0 || p[10] != 'T' ||
 	    p[13] != ':' || p[16] != ':' || p[19] != '.' || p[n - 1] != 'Z')
 		return false;
 	if (two(p + 11, 24) < 0 || two(p + 14, 60) < 0 || two(p + 17, 60) < 0 ||
@@ -117,7 +125,7 @@ stamp_known(struct stamp *s, const char *p, size_t n, char out[18])
 	for (i = 22; i < n - 1; i++)
 		if (p[i] < '0' || p[i] > '9')
 			return false;
-	memcpy(out, s->digits, 8);
+	memcpy(out, s->known[at].digits, 8);
 	memcpy(out + 8, p + 11, 2);
 	memcpy(out + 10, p + 14, 2);
 	memcpy(out + 12, p + 17, 2);
@@ -132,8 +140,8 @@ learn(struct stamp *s, const char *p, size_t n, const char *digits)
 {
 	if (n < 24 || p[n - 1] != 'Z' || p[17] == '6')
 		return;
-	memcpy(s->date, p, 10);
-	memcpy(s->digits, digits, 8);
+	memcpy(s->known[place_of(p)].date, p, 10);
+	memcpy(s->known[place_of(p)].digits, digits, 8);
 }
 
 /* time_stamp, the day's part remembered. */
