@@ -545,3 +545,11 @@ an='Date\tApp Name\tApp Apple Identifier\tDownload Type\tTerritory\tCounts'
 	run grep -rE 'Bearer ey|PRIVATE KEY' rec
 	assert_equal "$status" 1
 }
+
+@test "calls are spaced when few are left of the hour, on errors too" {
+	start --set 'asc.rate=user-hour-lim:3600;user-hour-rem:10;'
+	asc --from "$(ago 4)" --to "$(ago 3)" >o
+	# 60 s, of which one per cent here
+	run jq -s '.[1].ms - .[0].ms >= 550' "$SIM_LOG"
+	assert_output true
+}

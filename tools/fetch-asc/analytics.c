@@ -424,6 +424,12 @@ append(struct instance *i, struct fetched *f, const char *what)
 		free(why);
 		return rc;
 	}
+	if (spool_size(i->plain) == 0) { /* the first one is not copied */
+		struct spool *empty = i->plain;
+
+		i->plain = f->plain;
+		f->plain = empty;
+	}
 	spool_rewind(f->plain);
 	while ((n = spool_read(f->plain, block, sizeof block)) > 0) {
 		if (spool_write(i->plain, block, (size_t)n) < 0)

@@ -104,6 +104,7 @@ struct writer {
 	struct buf idents; /* what their ids are made of */
 	size_t id_at[BATCH + 1], rec[BATCH + 1], ident[BATCH + 1];
 	size_t n, lead_len, identity_len;
+	size_t columns; /* so many of a line are looked at */
 	bool warned[8]; /* of product types */
 	size_t warnings;
 	char strange[8][24];
@@ -326,7 +327,7 @@ split(struct writer *w, const char *p, const char *end)
 
 	buf_reset(&w->quoted);
 	buf_room(&w->quoted, (size_t)(end - p) + 65); /* it does not move */
-	while (n < l->n) {
+	while (n < w->columns) {
 		struct cell *c = &w->cell[n++];
 
 		if (l->delim == ',') {
@@ -343,7 +344,7 @@ split(struct writer *w, const char *p, const char *end)
 			break;
 		p++;
 	}
-	for (size_t i = n; i < l->n; i++)
+	for (size_t i = n; i < w->columns; i++)
 		w->cell[i] = (struct cell){NULL, 0};
 	return n;
 }
@@ -353,7 +354,7 @@ normal(struct writer *w)
 {
 	const struct layout *l = w->r->l;
 
-	for (size_t i = 0; i < l->n; i++) {
+	for (size_t i = 0; i < w->columns; i++) {
 		struct cell *c = &w->cell[i];
 		size_t n;
 
@@ -526,6 +527,7 @@ rows_write(struct rows *r, struct spool *plain)
 	int rc;
 
 	w->r = r;
+	w->columns = r->l->n;
 	w->lead_len = strlen(r->lead);
 	w->identity_len = strlen(r->identity);
 	buf_init(&w->text, SIZE_MAX / 2);
@@ -576,6 +578,7 @@ rows_days(const struct layout *l, struct spool *plain,
 
 	d->r.l = l;
 	d->w.r = &d->r;
+	d->w.columns = (size_t)l->date + 1;
 	d->day = day;
 	d->ctx = ctx;
 	d->last = INT32_MIN;
