@@ -72,7 +72,7 @@ teardown() {
 @test "no option takes a secret, only the name of a file that holds one" {
 	one() {
 		run bash -c '"$1" --help | grep -iE "^ .*--[a-z-]*(passw|token|secret|salt|credential)" |
-			grep -vE -- "--[a-z-]*(file|version|member)"' - "$1"
+			grep -vE -- "--[a-z-]*(file|version|member)|--[a-z-]+ (file|url) "' - "$1"
 		assert_output ""
 	}
 	for_each_tool one
