@@ -106,9 +106,12 @@ struct http {
 	uint64_t requests, retries, bytes, waited_ms;
 };
 
+/* http_trace.c */
+int wire_debug(CURL *easy, curl_infotype type, char *p, size_t n, void *arg);
+
 /* http_wire.c: one try. RC_OK or not begun: f->j says why. */
 int wire_begin(struct flight *f);
-/* The try ended; verdict, and f->j filled. */
+/* http_end.c: the try ended; verdict, and f->j filled. */
 enum verdict wire_end(struct flight *f, CURLcode code);
 void wire_drop(struct flight *f);
 bool wire_loopback(const char *host);
