@@ -105,7 +105,6 @@ struct writer {
 	size_t id_at[BATCH + 1], rec[BATCH + 1], ident[BATCH + 1];
 	size_t n, lead_len, identity_len;
 	size_t columns; /* so many of a line are looked at */
-	bool warned[8]; /* of product types */
 	size_t warnings;
 	char strange[8][24];
 	struct cell cell[COLUMNS_MAX + 1];
