@@ -149,11 +149,41 @@ bad_row(struct reader *r, const char *what)
 	    (unsigned long long)r->count, what);
 }
 
-static int
-row_day(struct reader *r, const struct json_span *row, int32_t *day)
+/* What we look at, found in one pass: rows are long. */
+struct seen {
+	struct json_span start, stop, account;
+};
+
+static bool
+named(const struct json_span *key, const char *quoted, size_t len)
 {
-	struct json_span start = json_member(row, "date_start"),
-			 stop = json_member(row, "date_stop");
+	return key->len == len && memcmp(key->p, quoted, len) == 0;
+}
+
+static struct seen
+look(const struct json_span *row)
+{
+	static const struct json_span absent = {NULL, 0, JSON_ABSENT, 0};
+	struct seen s = {absent, absent, absent};
+	struct json_iter it;
+	struct json_span key, val;
+
+	json_iter_init(&it, row);
+	while (json_next_member(&it, &key, &val)) {
+		if (named(&key, "\"date_start\"", 12))
+			s.start = val;
+		else if (named(&key, "\"date_stop\"", 11))
+			s.stop = val;
+		else if (named(&key, "\"account_id\"", 12))
+			s.account = val;
+	}
+	return s;
+}
+
+static int
+row_day(struct reader *r, const struct seen *seen, int32_t *day)
+{
+	struct json_span start = seen->start, stop = seen->stop;
 
 	if (start.type != JSON_STRING || start.len != DATE_LEN + 2)
 		return bad_row(r, "no date_start");
@@ -177,17 +207,19 @@ static int
 take_row(void *ctx, const char *text, size_t len)
 {
 	struct reader *r = ctx;
-	struct json_span row = json_value(text), account;
+	struct json_span row = {text, (uint32_t)len, JSON_OBJECT, 0}, account;
+	struct seen seen;
 	struct frame f;
 	int rc;
 
 	r->count++;
-	if (row.type != JSON_OBJECT)
+	if (*text != '{')
 		return bad_row(r, "not an object");
-	rc = row_day(r, &row, &f.day);
+	seen = look(&row);
+	rc = row_day(r, &seen, &f.day);
 	if (rc != RC_OK)
 		return rc;
-	account = json_member(&row, "account_id");
+	account = seen.account;
 	if (account.type != JSON_ABSENT &&
 	    !json_is(&account, r->m->account, strlen(r->m->account)))
 		return bad_row(r, "another account");
@@ -202,7 +234,6 @@ take_row(void *ctx, const char *text, size_t len)
 	} else {
 		buf_add(&r->line, row.p, row.len);
 	}
-	(void)len;
 	if (r->line.over)
 		return bad_row(r, "too long");
 	f.len = (uint32_t)(r->line.len - sizeof f);
@@ -577,7 +608,9 @@ get_sync(struct meta *m, const struct query *q, const struct params *p,
 int
 insights_get(struct meta *m, const struct query *q, struct spool *rows)
 {
-	struct spool *own = spool_new();
+	/* Nothing stands before it: what is given up can be wiped. */
+	bool first = spool_size(rows) == 0;
+	struct spool *own = first ? rows : spool_new();
 	struct params p;
 	char *block = xmalloc(READ);
 	ssize_t n = 0;
@@ -594,8 +627,9 @@ insights_get(struct meta *m, const struct query *q, struct spool *rows)
 	}
 	if (rc == RC_SPLIT && m->state.plan.async)
 		rc = get_async(m, q, &p, own);
-	spool_rewind(own);
-	while (rc == RC_OK && (n = spool_read(own, block, READ)) > 0)
+	if (!first)
+		spool_rewind(own);
+	while (!first && rc == RC_OK && (n = spool_read(own, block, READ)) > 0)
 		if (spool_write(rows, block, (size_t)n) < 0)
 			n = -1;
 	if (rc == RC_OK && n < 0) {
@@ -605,7 +639,10 @@ insights_get(struct meta *m, const struct query *q, struct spool *rows)
 	if (rc == RC_SPLIT)
 		m->soft = m->fault.then_split;
 	params_release(&p);
-	spool_free(own);
+	if (!first)
+		spool_free(own);
+	else if (rc != RC_OK)
+		spool_reset(rows);
 	free(block);
 	return rc;
 }
