@@ -55,6 +55,10 @@ part() { # OUTCOME < records
 	run -0 unit secret
 }
 
+@test "fpset: words stay with their members while it grows" {
+	unit words
+}
+
 @test "fpset: a limit of memory is kept, and what was added stays" {
 	run -0 unit limit
 }

@@ -223,6 +223,41 @@ limit(void)
 	return unit_end();
 }
 
+/* Words stay with their members while the set grows from small to large. */
+static int
+words(void)
+{
+	enum { N = 300000 };
+	struct fpset *s = fpset_new_words();
+	struct fp x = {0, 0}, *p;
+	uint32_t bad = 0;
+
+	for (uint32_t i = 1; i <= N; i++) {
+		x = fp_join(x, (struct fp){i, 0});
+		bad += !fpset_room(s);
+		p = fpset_place(s, x);
+		bad += fp_word(p) != 0;
+		fpset_put(s, p, x, i);
+		if (i % 3 == 0) {
+			x.lo ^= i; /* not looked at */
+			p = fpset_place(s, x);
+			bad += fp_word(p) != i;
+			fp_set_word(p, i | 1u << 31);
+			x.lo ^= i;
+		}
+	}
+	OK(fpset_count(s) == N);
+	x = (struct fp){0, 0};
+	for (uint32_t i = 1; i <= N; i++) {
+		x = fp_join(x, (struct fp){i, 0});
+		bad += fp_word(fpset_place(s, x)) !=
+		       (i % 3 == 0 ? i | 1u << 31 : i);
+	}
+	OK(bad == 0);
+	fpset_free(s);
+	return unit_end();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -239,5 +274,7 @@ main(int argc, char **argv)
 		return memory();
 	if (strcmp(argv[1], "secret") == 0)
 		return secret();
+	if (strcmp(argv[1], "words") == 0)
+		return words();
 	return limit();
 }
