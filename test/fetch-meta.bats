@@ -258,11 +258,9 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 }
 
 @test "a day that fails is a failed partition, the others go on, exit 3" {
-	start --set meta.max_sync=10
 	fault '{"match":"GET /graph/v25.0/6","times":1,"nth":1,"do":"body","body":{"id":"1","async_status":"Job Failed","async_percent_completion":0,"error_code":100,"error_subcode":1487534,"error_message":"x"}}'
 	fault '{"match":"GET /graph/v25.0/6000000000000003","times":99,"do":"body","body":{"id":"1","async_status":"Job Failed","async_percent_completion":100,"error_code":2,"error_subcode":1504043,"error_message":"hiccup"}}'
 	fault '{"match":"GET /graph/v25.0/6000000000000004","times":99,"do":"body","body":{"id":"1","async_status":"Job Skipped","async_percent_completion":0}}'
-	sim_stop
 	start --set meta.max_sync=1
 	# run 1: both days, too much; 2: first day; 3 and 4: the second, twice
 	run -3 --separate-stderr meta --level ad --since 2026-11-18 --date 2026-11-19
@@ -283,9 +281,6 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 }
 
 @test "a report run of the state that is gone is made anew" {
-	start
-	run -75 meta --level ad --lookback-days 2 --state st --poll-ms 1 --mode async --tries 1 --account 1001 < <(:) || true
-	sim_stop
 	start --set meta.stuck=1
 	run -75 meta --level ad --lookback-days 2 --poll-ms 1 --state st
 	sim_stop
