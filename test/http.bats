@@ -570,9 +570,9 @@ cert() { # NAME SUBJECT-ALT [openssl options]
 @test "no leak, no wrong step under memory checks" {
 	[[ -n ${SAN:-} ]] || command -v valgrind >/dev/null || skip 'no valgrind'
 	skip_if_san
+	printf '{"data":[{"a":1}]}' | gzip >none.gz
 	{ answer '' '500 X'; then_; answer '' '401 X'
 	then_; packed "$T/none.gz"; good; } | raw
-	printf '{"data":[{"a":1}]}' | gzip >none.gz
 	run -0 valgrind -q --error-exitcode=99 --leak-check=full "$GET" \
 		--allow-http --backoff 0 --bearer token --array data "$URL/x"
 }
