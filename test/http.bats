@@ -436,8 +436,14 @@ cert() { # NAME SUBJECT-ALT [openssl options]
 	openssl x509 -x509toreq -in old.pem -signkey old.key -out old.csr \
 		2>/dev/null
 	printf '[v]\nsubjectAltName=IP:127.0.0.1\n' >ext
-	openssl x509 -req -in old.csr -signkey old.key -days -1 \
-		-extfile ext -extensions v -out expired.pem 2>/dev/null
+	# `x509 -req` of newer versions makes no certificate that has ended
+	printf '%s\n' '[ca]' default_ca=c '[c]' database=idx new_certs_dir=. \
+		rand_serial=yes default_md=sha256 policy=p '[p]' \
+		commonName=optional >ca.cnf
+	: >idx
+	openssl ca -batch -config ca.cnf -selfsign -keyfile old.key -in old.csr \
+		-startdate 20200101000000Z -enddate 20200102000000Z \
+		-extfile ext -extensions v -notext -out expired.pem 2>/dev/null
 	answer '{"ok":1}' | raw --tls expired.pem old.key
 	run -78 get --ca-file expired.pem "https://127.0.0.1:$PORT/x"
 	assert_equal "$(count)" 0
