@@ -442,7 +442,7 @@ cert() { # NAME SUBJECT-ALT [openssl options]
 	refute_output --partial $'\e'
 	refute_line --regexp '^forged'
 	assert_output --partial '[secret]'
-	printf 'read\nsend HTTP/1.1 400 X\\r\\nContent-Length: 47\\r\\n\\r\\n{"error":{"message":"\necho Authorization\nsend "}}         \n' | raw
+	printf 'read\nsend HTTP/1.1 400 X\\r\\nConnection: close\\r\\n\\r\\n{"error":{"message":"\necho Authorization\nsend "}}\n' | raw
 	run -65 get --bearer token "$URL/x"
 	refute_output --partial sesame
 }

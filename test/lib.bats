@@ -514,6 +514,8 @@ unit() {
 
 @test "stats: progress is a line on a terminal, wiped at the end" {
 	command -v script >/dev/null || skip "no script(1) here"
+	script -qec true /dev/null </dev/null >/dev/null 2>&1 ||
+		skip "no terminals to be had here"
 	run bash -c 'script -qec "\"$1\" progress" /dev/null </dev/null' - \
 		"$WEIR_B/test/unit/state"
 	assert_output --regexp 'state: 2000 records, [0-9]+ rows/s, [0-9]+ MB/s, 19 %, [0-9]+ s left'
