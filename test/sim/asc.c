@@ -755,7 +755,7 @@ list_instances(const struct sim_request *r, struct sim_answer *a)
 		next = sim_keep("%s/asc/v1/analyticsReports/%s/instances?"
 				"filter%%5Bgranularity%%5D=DAILY&limit=200&"
 				"cursor=%lld",
-		    sim_setting("asc.next_base", sim_base()), r->part[3],
+		    sim_setting("asc.next_base", sim_base_of(r)), r->part[3],
 		    (long long)(skip + page));
 	close_list(r, &w, &data, next);
 	buf_release(&text);
@@ -810,7 +810,7 @@ list_segments(const struct sim_request *r, struct sim_answer *a)
 		    sim_keep("%s/asc-files/%s/%lld.csv.gz?"
 			     "X-Amz-Security-Token=secretsecret&"
 			     "X-Amz-Date=%lld&X-Amz-Signature=%016llx",
-			sim_setting("asc.files_base", sim_base()), date,
+			sim_setting("asc.files_base", sim_base_of(r)), date,
 			(long long)n, (long long)sim_now_s(),
 			(unsigned long long)sim_hash(
 			    "sig %s %lld", date, (long long)n)));

@@ -1,6 +1,7 @@
 /*
  * raw: a TCP listener that does what it is told, for what no sound server
- * writes. raw [--tls CERT KEY [--tls-old]] --port-file F --log F SCRIPT
+ * writes. raw [--tls CERT KEY [--tls-old]] [--front PORT] --port-file F --log F
+ * SCRIPT
  *
  * The script has sections, divided by lines "--"; each connection takes the
  * next one, and the last one serves all that follow. In a section:
@@ -9,25 +10,38 @@
  *	repeat N TEXT
  *	drip MS TEXT a byte at a time
  *	file PATH    the bytes of a file
+ *	ok PATH TEXT 200, TEXT as headers, the length, and the bytes of the file
  *	wait MS
  *	reset        RST
  *	echo NAME    the value of that header of the request
  *	loop         from the section's start, on the same connection
+ *	pass         the request goes to the front's server, its answer comes
+ *
+ * With --front PORT it stands before the server at that port of this machine:
+ * each request goes there, but for those that a section takes, which then
+ * begins with
+ *	on N GLOB    the next N requests (0: all) whose "METHOD target" matches;
+ *	             GLOB has a * added, the first section that matches counts
+ * and is played after the request was read; then the connection ends.
  * The log has a line for each request: milliseconds since the start, the
  * request line; F.full has the requests as they came. Ends with its parent.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,7 +52,7 @@
 #include "mem.h"
 #include "sys.h"
 
-enum { REQUEST_MAX = 1 << 20, SECTIONS = 64, BLOCK = 64 << 10 };
+enum { REQUEST_MAX = 64 << 20, SECTIONS = 64, BLOCK = 64 << 10 };
 
 struct peer {
 	int fd;
@@ -49,6 +63,10 @@ struct peer {
 
 static int64_t begun;
 static const char *log_path;
+static long front; /* port, 0: none */
+static char *section[SECTIONS];
+static size_t sections;
+static atomic_long *used; /* of each section, by all connections */
 
 static bool
 put(struct peer *c, const void *p, size_t n)
@@ -126,6 +144,8 @@ header(struct peer *c, const char *name, char *out, size_t room)
 	*out = '\0';
 	for (const char *p = c->request; (p = strchr(p, '\n')) != NULL;) {
 		p++;
+		if (*p == '\r')
+			break;
 		if (strncasecmp(p, name, n) == 0 && p[n] == ':') {
 			p += n + 1;
 			p += strspn(p, " ");
@@ -149,7 +169,7 @@ read_request(struct peer *c)
 		ssize_t k =
 		    get(c, c->request + c->len, (size_t)REQUEST_MAX - c->len);
 
-		if (k <= 0)
+		if (k <= 0 || c->len + (size_t)k == REQUEST_MAX)
 			return false;
 		c->len += (size_t)k;
 		c->request[c->len] = '\0';
@@ -164,8 +184,9 @@ read_request(struct peer *c)
 	    (long long)((sys_mono_ns() - begun) / 1000000),
 	    (int)strcspn(c->request, "\r"), c->request);
 	append("", line, (size_t)n);
-	append(".full", c->request, c->len);
-	append(".full", "\n====\n", 6);
+	memcpy(c->request + c->len, "\n====\n", 6); /* in one piece */
+	append(".full", c->request, c->len + 6);
+	c->request[c->len] = '\0';
 	return true;
 }
 
@@ -185,12 +206,58 @@ send_file(struct peer *c, const char *path)
 	return good;
 }
 
+static bool
+send_ok(struct peer *c, const char *arg, char *out)
+{
+	size_t n = strcspn(arg, " ");
+	char *path = xstrndup(arg, n), head[128];
+	struct stat st;
+	bool good = stat(path, &st) == 0;
+
+	snprintf(head, sizeof(head),
+	    "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n",
+	    good ? (long long)st.st_size : 0);
+	good = good && put(c, head, strlen(head));
+	n = unescape(arg + n + (arg[n] == ' '), out);
+	good =
+	    good && put(c, out, n) && put(c, "\r\n", 2) && send_file(c, path);
+	free(path);
+	return good;
+}
+
 static void
 reset(struct peer *c)
 {
 	struct linger now = {1, 0};
 
 	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+/* The request as it came, for a server that closes after its answer. */
+static bool
+pass(struct peer *c)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)front),
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	size_t line = strcspn(c->request, "\n") + 1;
+	char *block = xmalloc(BLOCK);
+	ssize_t k = -1;
+	bool good = fd >= 0 &&
+		    connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
+		    sys_write_all(fd, c->request, line) == 0 &&
+		    sys_write_all(fd, "Connection: close\r\n", 19) == 0 &&
+		    sys_write_all(fd, c->request + line, c->len - line) == 0;
+
+	while (good && (k = sys_read(fd, block, BLOCK)) > 0)
+		good = put(c, block, (size_t)k);
+	if (k < 0)
+		reset(c);
+	if (fd >= 0)
+		close(fd);
+	free(block);
+	return false;
 }
 
 /* One line; false: the connection is over. */
@@ -238,8 +305,12 @@ step(struct peer *c, const char *line)
 		good = put(c, out, strlen(out));
 	} else if (strncmp(line, "file ", 5) == 0) {
 		good = send_file(c, arg);
+	} else if (strncmp(line, "ok ", 3) == 0) {
+		good = send_ok(c, arg, out);
 	} else if (strncmp(line, "wait ", 5) == 0) {
 		usleep((useconds_t)atol(arg) * 1000);
+	} else if (strcmp(line, "pass") == 0) {
+		good = pass(c);
 	} else if (strcmp(line, "reset") == 0) {
 		reset(c);
 		good = false;
@@ -249,12 +320,12 @@ step(struct peer *c, const char *line)
 }
 
 static void
-serve(struct peer *c, char *section)
+serve(struct peer *c, const char *script)
 {
 	bool loop = true;
 
 	while (loop) {
-		char *copy = xstrdup(section), *save = NULL;
+		char *copy = xstrdup(script), *save = NULL;
 
 		loop = false;
 		for (char *l = strtok_r(copy, "\n", &save); l != NULL;
@@ -268,6 +339,45 @@ serve(struct peer *c, char *section)
 		}
 		free(copy);
 	}
+}
+
+/* What is to be done with this request, NULL: let it pass. */
+static const char *
+taken(const struct peer *c)
+{
+	const char *method_end = c->request + strcspn(c->request, " ");
+	size_t n = (size_t)(method_end - c->request) + 1;
+	char *what = xasprintf(
+	    "%.*s", (int)(n + strcspn(method_end + 1, " ")), c->request);
+	const char *found = NULL;
+
+	for (size_t i = 0; i < sections && found == NULL; i++) {
+		char *end = NULL, *glob;
+		long times;
+
+		if (strncmp(section[i], "on ", 3) != 0)
+			continue;
+		times = strtol(section[i] + 3, &end, 10);
+		end += strspn(end, " ");
+		glob = xasprintf("%.*s*", (int)strcspn(end, "\n"), end);
+		if (fnmatch(glob, what, FNM_NOESCAPE) == 0 &&
+		    (times == 0 || atomic_fetch_add(&used[i], 1) < times))
+			found = end + strcspn(end, "\n");
+		free(glob);
+	}
+	free(what);
+	return found;
+}
+
+static void
+stand_before(struct peer *c)
+{
+	const char *script;
+
+	if (!read_request(c))
+		return;
+	script = taken(c);
+	serve(c, script != NULL ? script : "pass");
 }
 
 static SSL_CTX *
@@ -287,9 +397,9 @@ tls_open(const char *cert, const char *key, bool old)
 }
 
 static void
-answer(int fd, SSL_CTX *tls, char *section)
+answer(int fd, SSL_CTX *tls, const char *script)
 {
-	struct peer c = {fd, NULL, xcalloc(1, REQUEST_MAX + 1), 0};
+	struct peer c = {fd, NULL, xcalloc(1, REQUEST_MAX + 8), 0};
 
 	if (tls != NULL) {
 		c.tls = SSL_new(tls);
@@ -297,7 +407,10 @@ answer(int fd, SSL_CTX *tls, char *section)
 		if (SSL_accept(c.tls) != 1)
 			_exit(0);
 	}
-	serve(&c, section);
+	if (front != 0)
+		stand_before(&c);
+	else
+		serve(&c, script);
 	if (c.tls != NULL)
 		SSL_shutdown(c.tls);
 	_exit(0);
@@ -328,8 +441,8 @@ main(int argc, char **argv)
 	const char *port_file = NULL, *script = NULL, *cert = NULL;
 	const char *key = NULL;
 	struct buf text = BUF_INIT(64u << 20);
-	char *section[SECTIONS], *p;
-	size_t n = 0, next = 0;
+	char *p;
+	size_t next = 0;
 	bool old = false;
 	SSL_CTX *tls = NULL;
 	int fd;
@@ -344,6 +457,8 @@ main(int argc, char **argv)
 			key = argv[++i];
 		} else if (strcmp(argv[i], "--tls-old") == 0) {
 			old = true;
+		} else if (strcmp(argv[i], "--front") == 0) {
+			front = atol(argv[++i]);
 		} else if (strcmp(argv[i], "--port-file") == 0) {
 			port_file = argv[++i];
 		} else if (strcmp(argv[i], "--log") == 0) {
@@ -357,14 +472,18 @@ main(int argc, char **argv)
 	if (file_read(script, 64u << 20, &text) != RC_OK)
 		return RC_TRUNCATED;
 	buf_cstr(&text);
-	for (p = text.p; p != NULL && n < SECTIONS;) {
-		section[n++] = p;
+	for (p = text.p; p != NULL && sections < SECTIONS;) {
+		section[sections++] = p;
 		p = strstr(p, "\n--\n");
 		if (p != NULL) {
 			*p = '\0';
 			p += 4;
 		}
 	}
+	used = mmap(NULL, SECTIONS * sizeof(*used), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (used == MAP_FAILED)
+		die(RC_OSERR, NULL, "out of memory");
 	if (cert != NULL)
 		tls = tls_open(cert, key, old);
 	begun = sys_mono_ns();
@@ -382,7 +501,7 @@ main(int argc, char **argv)
 			answer(c, tls, section[next]);
 		}
 		close(c);
-		if (next + 1 < n)
+		if (next + 1 < sections)
 			next++;
 	}
 }

@@ -98,6 +98,8 @@ int64_t sim_setting_int(const char *name, int64_t fallback);
 bool sim_data_file(const char *path, struct buf *out);
 /* The start of our own URLs: "http://127.0.0.1:PORT". */
 const char *sim_base(void);
+/* The same as the client names it: it may come through another listener. */
+const char *sim_base_of(const struct sim_request *r);
 /* A number that is a function of the seed and the text. */
 uint64_t sim_hash(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int64_t sim_now_s(void);  /* wall clock and --set now_offset=S */

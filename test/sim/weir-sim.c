@@ -222,6 +222,16 @@ sim_base(void)
 	return sim.base;
 }
 
+const char *
+sim_base_of(const struct sim_request *r)
+{
+	const char *host = sim_header(r, "Host");
+
+	return host != NULL && strncmp(host, "127.0.0.1:", 10) == 0
+		   ? sim_keep("http://%s", host)
+		   : sim.base;
+}
+
 uint64_t
 sim_hash(const char *fmt, ...)
 {
