@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS `analytics_ops.batches` (
 	row_count INT64 NOT NULL,
 	rejected INT64 NOT NULL,
 	quality STRING,
+	checksum STRING OPTIONS (description = 'of the rows without run_id'),
 	stage_table STRING OPTIONS (description = 'where its rows are staged'),
 	fingerprint STRING NOT NULL,
 	input_sha256 STRING NOT NULL,
