@@ -259,6 +259,17 @@ static const char sales_header[] =
     "Subscription\tPeriod\tCategory\tCMB\tDevice\tSupported Platforms\t"
     "Proceeds Reason\tPreserved Pricing\tClient\tOrder Type\n";
 
+/* The vendor's apps, as conf/apps.jq has them: the second one has the sales of
+ * each third row. */
+static const struct {
+	const char *sku, *title, *id, *coins, *coins_id;
+} titles[] = {
+    {"com.example.flocken", "Flocken", "1000000001",
+	"com.example.flocken.coins", "1000000002"},
+    {"com.example.betet", "Betet", "1000000004", "com.example.betet.coins",
+	"1000000005"},
+};
+
 /* A day of sales that is a function of the seed and the date. */
 static void
 make_sales(const char *date, int32_t day, struct buf *out)
@@ -274,7 +285,7 @@ make_sales(const char *date, int32_t day, struct buf *out)
 	buf_str(out, sales_header);
 	for (int64_t i = 0; i < rows; i++) {
 		uint64_t h = sim_hash("asc %s %lld", date, (long long)i);
-		size_t t = h % 8, c = h / 8 % 4;
+		size_t t = h % 8, c = h / 8 % 4, x = h / 25600 % 3 == 2;
 		bool paid = t == 4 || t == 5 || t == 7;
 		bool refund = paid && h / 32 % 10 == 0;
 
@@ -282,13 +293,13 @@ make_sales(const char *date, int32_t day, struct buf *out)
 		    "APPLE\tUS\t%s\tExample AB\t%s\t%s\t%s\t%s%u\t%s\t"
 		    "%02d/%02d/%04d\t%02d/%02d/%04d\t%s\t%s\t%s\t%s\t%s%s\t"
 		    " \t%s\t%s\t%s\tGames\t \t%s\tiOS\t \t \t \t \n",
-		    paid ? "com.example.coins" : "com.example.app",
-		    paid ? "Coins \xc3\xa5\xc3\xa4" : "Example",
+		    paid ? titles[x].coins : titles[x].sku,
+		    paid ? "Coins \xc3\xa5\xc3\xa4" : titles[x].title,
 		    paid ? " " : "1.0", type[t], refund ? "-" : "",
 		    (unsigned)(h / 320 % 40 + 1), paid ? "0.70" : "0", m, d, y,
 		    m, d, y, money[c], country[c], money[c],
-		    paid ? "1000000002" : "1000000001", refund ? "-" : "",
-		    paid ? "0.99" : "0", paid ? "com.example.app" : " ",
+		    paid ? titles[x].coins_id : titles[x].id, refund ? "-" : "",
+		    paid ? "0.99" : "0", paid ? titles[x].sku : " ",
 		    t == 5 ? "Renewal" : " ", t == 5 ? "1 Month" : " ",
 		    h / 12800 % 2 != 0 ? "iPhone" : "iPad");
 	}
@@ -342,21 +353,21 @@ make_report(const char *type, const char *date, int32_t day, struct buf *out)
 	} else if (strcmp(type, "SUBSCRIPTION") == 0) {
 		buf_str(out, subscription_header);
 		buf_fmt(out,
-		    "Example\t1000000001\tMonthly\t1000000003\t20000001\t"
+		    "Flocken\t1000000001\tMonthly\t1000000003\t20000001\t"
 		    "1 Month\t \t \t9.99\tUSD\t7.00\tUSD\t \t \t \tiPhone\t"
 		    " \tUS\t%u\t3\t0\t0\t0\t0\t0\t0\t0\t0\t1\t2\t1\t \n",
 		    (unsigned)(sim_hash("sub %s", date) % 900 + 100));
 	} else if (strcmp(type, "SUBSCRIPTION_EVENT") == 0) {
 		buf_str(out, event_header);
 		buf_fmt(out,
-		    "%s\tRenew\tExample\t1000000001\tMonthly\t1000000003\t"
+		    "%s\tRenew\tFlocken\t1000000001\tMonthly\t1000000003\t"
 		    "20000001\t1 Month\t \t \t \t \t \t \t \t \t4\t2026-01-02"
 		    "\tiPhone\t \t \tUS\t \t \t \t \t \t%u\t \n",
 		    date, (unsigned)(sim_hash("event %s", date) % 50 + 1));
 	} else {
 		buf_str(out, subscriber_header);
 		buf_fmt(out,
-		    "%s\tExample\t1000000001\tMonthly\t1000000003\t20000001\t"
+		    "%s\tFlocken\t1000000001\tMonthly\t1000000003\t20000001\t"
 		    "1 Month\t \t \t \t \t \t-9.99\tUSD\t7.00\tUSD\t \t \t \t"
 		    "iPhone\tUS\t900719925474099312\t \tYes\t%s\t-1\n",
 		    date, date);
@@ -697,7 +708,7 @@ segment_text(const char *date, int64_t n, struct buf *out)
 	for (int32_t d = day - 2; d < day; d++) {
 		date_format(d, text);
 		buf_fmt(out,
-		    "%s\tExample\t1000000001\t%s\t1.0\tiPhone\tiOS 26.6\t"
+		    "%s\tFlocken\t1000000001\t%s\t1.0\tiPhone\tiOS 26.6\t"
 		    "App Store search\tProduct page\t\tSE\t%u\n",
 		    text, n == 0 ? "First-time download" : "Redownload",
 		    (unsigned)(sim_hash("an %s %s", date, text) % 90 + 1));
@@ -873,9 +884,9 @@ list_apps(const struct sim_request *r, struct sim_answer *a)
 	jsonw_str(&o, "type", "apps");
 	jsonw_str(&o, "id", app());
 	jsonw_open(&o, "attributes", &at, '{');
-	jsonw_str(&at, "name", "Example");
-	jsonw_str(&at, "bundleId", "com.example.app");
-	jsonw_str(&at, "sku", "com.example.app");
+	jsonw_str(&at, "name", "Flocken");
+	jsonw_str(&at, "bundleId", "com.example.flocken");
+	jsonw_str(&at, "sku", "com.example.flocken");
 	jsonw_end(&at);
 	jsonw_end(&o);
 	close_list(r, &w, &data, NULL);

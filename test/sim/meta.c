@@ -27,6 +27,7 @@ static const struct account {
 	const char *id, *name, *zone, *currency;
 } accounts[] = {
     {"1001", "Flocken", "Europe/Stockholm", "SEK"},
+    {"1002", "Betet", "Europe/Stockholm", "SEK"},
     {"2002", "Ahead of UTC", "Pacific/Auckland", "NZD"},
     {"3003", "Behind UTC", "America/Los_Angeles", "USD"},
 };

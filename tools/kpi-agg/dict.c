@@ -874,20 +874,149 @@ dict_free(struct dict *d)
 
 /* --- apps --- */
 
-/* The members of one app that this source asks for. */
+/* Adds what another member names; sorted again. */
 static void
-read_account(
-    const struct conf *c, const struct node *at, struct app_conf *a, bool *bad)
+names_join(struct dict_names *s, struct dict_names *more)
+{
+	if (more->n > 0) {
+		s->v = xreallocarray(s->v, s->n + more->n, sizeof *s->v);
+		memcpy(&s->v[s->n], more->v, more->n * sizeof *s->v);
+		s->n += more->n;
+		qsort(s->v, s->n, sizeof *s->v, by_text);
+	}
+	s->given = s->given || more->given;
+	free(more->v);
+}
+
+static void
+join_member(const struct conf *c, const struct node *at, const char *name,
+    struct dict_names *to, bool *bad)
+{
+	struct dict_names more = names_read(c, at, name, bad);
+
+	names_join(to, &more);
+}
+
+static void
+check_zone(const struct conf *c, const struct node *at, bool *bad)
+{
+	const char *name = conf_str(c, at, "zone", NULL, bad);
+	struct zone *z = name == NULL ? NULL : zone_open(name);
+
+	if (name != NULL && z == NULL) {
+		conf_wrong(c, node_get(at, "zone"), "no such time zone");
+		*bad = true;
+	}
+	if (z != NULL)
+		zone_close(z);
+}
+
+static void
+check_days(const struct conf *c, const struct node *at, const char *name,
+    int64_t least, bool *bad)
+{
+	int64_t n = conf_int(c, at, name, least, bad);
+
+	if (n < least || n > 400) {
+		conf_wrong(c, node_get(at, name), "must be %d to 400 days",
+		    (int)least);
+		*bad = true;
+	}
+}
+
+/* One feed of an ad account. */
+static void
+check_account(const struct conf *c, const struct node *n, bool *bad)
 {
 	static const char *const members[] = {
-	    "feeds", "streams", "ids", "platforms", NULL};
-	const struct node *list;
+	    "account", "level", "breakdowns", "zone", "currency", NULL};
+	static const char *const levels[] = {
+	    "account", "campaign", "adset", "ad"};
+	const char *id, *level;
+	bool known = false;
 
-	conf_only(c, at, members, bad);
-	a->feeds = names_read(c, at, "feeds", bad);
-	a->streams = names_read(c, at, "streams", bad);
-	a->ids = names_read(c, at, "ids", bad);
-	list = conf_list(c, at, "platforms", bad);
+	if (n->type != JSON_OBJECT) {
+		conf_wrong(c, n, "must be an object");
+		*bad = true;
+		return;
+	}
+	conf_only(c, n, members, bad);
+	id = conf_str(c, n, "account", "", bad);
+	if (id[0] == '\0' || id[strspn(id, "0123456789")] != '\0') {
+		conf_wrong(c, n, "needs \"account\", the digits of its id");
+		*bad = true;
+	}
+	level = conf_str(c, n, "level", "campaign", bad);
+	for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
+		known = known || strcmp(level, levels[i]) == 0;
+	if (!known) {
+		conf_wrong(c, node_get(n, "level"),
+		    "must be account, campaign, adset or ad");
+		*bad = true;
+	}
+	free(names_read(c, n, "breakdowns", bad).v);
+	check_zone(c, n, bad);
+	conf_str(c, n, "currency", NULL, bad);
+}
+
+/* Ad accounts are feeds act_ID. An app has one: the rows of two would have
+ * the same keys. */
+static void
+read_accounts(
+    struct apps *a, const struct node *at, struct dict_names *feeds, bool *bad)
+{
+	const struct conf *c = a->conf;
+	const struct node *list = conf_list(c, at, "accounts", bad);
+	const char *one = NULL;
+
+	for (const struct node *n = list == NULL ? NULL : list->child;
+	     n != NULL; n = n->next) {
+		bool was = *bad;
+		const char *id;
+
+		*bad = false;
+		check_account(c, n, bad);
+		if (*bad)
+			continue;
+		*bad = was;
+		id = conf_str(c, n, "account", "", bad);
+		if (one == NULL) {
+			struct dict_names more = {NULL, 1, true};
+
+			a->made = xreallocarray(
+			    a->made, a->nmade + 1, sizeof *a->made);
+			a->made[a->nmade] = xasprintf("act_%s", id);
+			more.v = xcalloc(1, sizeof *more.v);
+			more.v[0] = a->made[a->nmade++];
+			names_join(feeds, &more);
+			one = id;
+		} else if (strcmp(one, id) != 0) {
+			conf_wrong(c, n, "an app has one ad account");
+			*bad = true;
+		}
+	}
+}
+
+/* What a source's entry may have, besides what each may. */
+static const struct {
+	const char *source, *const *members;
+} account_members[] = {
+    {"ga4", (const char *const[]){"feeds", "streams", "ids", "platforms",
+		"zone", "window", "lag", "project", "dataset", NULL}},
+    {"meta", (const char *const[]){"accounts", "campaigns", "zone", "window",
+		 "lag", NULL}},
+    {"asc", (const char *const[]){"vendor", "reports", "skus", "apple_ids",
+		"platforms", "zone", "window", "lag", NULL}},
+    {NULL, (const char *const[]){"feeds", "streams", "ids", "platforms", "zone",
+	       "window", "lag", NULL}},
+};
+
+static void
+read_platforms(
+    const struct conf *c, const struct node *at, struct app_conf *a, bool *bad)
+{
+	const struct node *list = conf_list(c, at, "platforms", bad);
+
 	if (list == NULL)
 		return;
 	a->platform = xcalloc(list->count + 1, sizeof *a->platform);
@@ -904,27 +1033,48 @@ read_account(
 	}
 }
 
+/* The members of one app that this source asks for. */
 static void
-read_app(const struct conf *c, const struct node *n, const char *source,
+read_account(struct apps *apps, const struct node *at, const char *source,
+    struct app_conf *a, bool *bad)
+{
+	const struct conf *c = apps->conf;
+	size_t i = 0;
+
+	while (account_members[i].source != NULL &&
+	       strcmp(account_members[i].source, source) != 0)
+		i++;
+	conf_only(c, at, account_members[i].members, bad);
+	a->feeds = names_read(c, at, "feeds", bad);
+	join_member(c, at, "vendor", &a->feeds, bad);
+	read_accounts(apps, at, &a->feeds, bad);
+	a->streams = names_read(c, at, "streams", bad);
+	join_member(c, at, "campaigns", &a->streams, bad);
+	a->ids = names_read(c, at, "ids", bad);
+	join_member(c, at, "skus", &a->ids, bad);
+	join_member(c, at, "apple_ids", &a->ids, bad);
+	free(names_read(c, at, "reports", bad).v);
+	conf_str(c, at, "project", NULL, bad);
+	conf_str(c, at, "dataset", NULL, bad);
+	check_zone(c, at, bad);
+	check_days(c, at, "window", 1, bad);
+	check_days(c, at, "lag", 0, bad);
+	read_platforms(c, at, a, bad);
+}
+
+static void
+read_app(struct apps *apps, const struct node *n, const char *source,
     struct app_conf *a, bool *bad)
 {
 	static const char *const members[] = {"app_id", "name", "zone",
 	    "currency", "critical", "sources", "owner", "description", NULL};
+	const struct conf *c = apps->conf;
 	const struct node *sources, *at;
-	const char *zone;
-	struct zone *z;
 
 	conf_only(c, n, members, bad);
 	a->id = conf_str(c, n, "app_id", "", bad);
 	a->currency = conf_str(c, n, "currency", NULL, bad);
-	zone = conf_str(c, n, "zone", NULL, bad);
-	z = zone == NULL ? NULL : zone_open(zone);
-	if (zone != NULL && z == NULL) {
-		conf_wrong(c, node_get(n, "zone"), "no such time zone");
-		*bad = true;
-	}
-	if (z != NULL)
-		zone_close(z);
+	check_zone(c, n, bad);
 	if (a->id[0] == '\0') {
 		conf_wrong(c, n, "needs \"app_id\"");
 		*bad = true;
@@ -934,7 +1084,7 @@ read_app(const struct conf *c, const struct node *n, const char *source,
 	sources = conf_map(c, n, "sources", bad);
 	at = sources == NULL ? NULL : node_get(sources, source);
 	if (at != NULL && at->type == JSON_OBJECT)
-		read_account(c, at, a, bad);
+		read_account(apps, at, source, a, bad);
 }
 
 /* An id, a stream or a feed without ids and streams is of one app only. */
@@ -993,7 +1143,7 @@ apps_load(const char *file, const char *source, struct apps **out)
 			bad = true;
 			continue;
 		}
-		read_app(a->conf, n, source, &a->app[a->n], &bad);
+		read_app(a, n, source, &a->app[a->n], &bad);
 		check_owner(a, a->n++, &bad);
 	}
 	if (bad) {
@@ -1015,9 +1165,23 @@ apps_free(struct apps *a)
 		free(a->app[i].ids.v);
 		free(a->app[i].platform);
 	}
+	for (size_t i = 0; i < a->nmade; i++)
+		free(a->made[i]);
+	free(a->made);
 	free(a->app);
 	conf_free(a->conf);
 	free(a);
+}
+
+/*
+ * Is the feed one of the app's? An account's name stands for all of its
+ * feeds: "act_1001" for "act_1001.campaign".
+ */
+bool
+app_has_feed(const struct app_conf *x, const char *feed)
+{
+	return names_have(&x->feeds, feed, strlen(feed)) ||
+	       names_have(&x->feeds, feed, strcspn(feed, "."));
 }
 
 /* The only app of the feed; of several none can be told. */
@@ -1027,7 +1191,7 @@ by_feed(const struct apps *a, const char *feed)
 	const struct app_conf *found = NULL;
 
 	for (size_t i = 0; i < a->n; i++)
-		if (names_have(&a->app[i].feeds, feed, strlen(feed))) {
+		if (app_has_feed(&a->app[i], feed)) {
 			if (found != NULL)
 				return NULL;
 			found = &a->app[i];

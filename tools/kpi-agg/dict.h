@@ -121,11 +121,15 @@ struct apps {
 	struct conf *conf;
 	struct app_conf *app;
 	size_t n;
+	char **made; /* names that were put together here */
+	size_t nmade;
 };
 
 /* The apps as the source sees them. RC_OK or RC_CONFIG. */
 int apps_load(const char *file, const char *source, struct apps **out);
 void apps_free(struct apps *a);
+
+bool app_has_feed(const struct app_conf *x, const char *feed);
 
 /*
  * The app of a record: by its own id, then by stream, then by feed. id and

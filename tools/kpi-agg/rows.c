@@ -46,7 +46,7 @@ rows_fill(struct agg *a, int32_t day, const char *feed, const char *only_app)
 		const struct app_conf *x = &a->apps->app[i];
 		const struct text *id = agg_text(a, x->id, strlen(x->id));
 
-		if (!names_have(&x->feeds, feed, strlen(feed)) ||
+		if (!app_has_feed(x, feed) ||
 		    (only_app != NULL && strcmp(only_app, x->id) != 0))
 			continue;
 		any = true;
