@@ -34,6 +34,8 @@ int google_auth_open(struct google_auth **g, struct http *h,
 http_sign google_sign;
 /* Who we are ("service account x@y"), for --check; never a secret. */
 const char *google_auth_who(const struct google_auth *g);
+/* The project that the credentials belong to; NULL where they name none. */
+const char *google_auth_project(const struct google_auth *g);
 void google_auth_close(struct google_auth *g);
 
 /* A bearer token out of a file; for App Store Connect, tokens made anew. */

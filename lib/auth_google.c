@@ -58,6 +58,7 @@ service_account(struct google_auth *g, const struct json_span *root)
 	g->kind = SERVICE;
 	g->email = google_text(root, "client_email");
 	g->kid = google_text(root, "private_key_id");
+	g->home = google_text(root, "project_id");
 	if (g->email == NULL)
 		return "client_email is missing";
 	if (!take_secret(root, "private_key", &g->key))
@@ -265,6 +266,12 @@ google_auth_who(const struct google_auth *g)
 	return g->who;
 }
 
+const char *
+google_auth_project(const struct google_auth *g)
+{
+	return g->home != NULL ? g->home : g->project;
+}
+
 int
 google_sign(void *ctx, bool refresh, struct buf *header)
 {
@@ -305,6 +312,7 @@ google_auth_close(struct google_auth *g)
 	free(g->email);
 	free(g->kid);
 	free(g->client_id);
+	free(g->home);
 	free(g->project);
 	free(g->token_url);
 	free(g->scope);

@@ -22,7 +22,9 @@ struct google_auth {
 	enum kind kind;
 	struct secret key; /* private key, or the refresh token */
 	struct secret client_secret;
-	char *email, *kid, *client_id, *project, *token_url;
+	char *email, *kid, *client_id, *token_url;
+	char *home;    /* project of the service account */
+	char *project; /* what a user's requests are billed to */
 	char *scope, *impersonate;
 	struct token own, other; /* other: of the impersonated account */
 	char who[WHO_MAX];

@@ -149,7 +149,6 @@ struct bq_job_spec {
 	const struct buf *configuration; /* the object, JSON */
 	bool atomic; /* a job that failed changed nothing: one whose error may
 			pass is done again under the next generation */
-	bool fresh;  /* base is random: what is found under it is not taken */
 	bq_insert *insert; /* NULL: POST */
 	void *ctx;
 };

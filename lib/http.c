@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "diag.h"
 #include "exits.h"
@@ -208,6 +209,21 @@ scaled(const struct http *h, int64_t ms)
 		return 0;
 	return ms / 100 * (int64_t)h->backoff +
 	       ms % 100 * (int64_t)h->backoff / 100;
+}
+
+void
+http_pause(struct http *h, int64_t ms)
+{
+	int64_t until = sys_mono_ns() + scaled(h, ms) * MS_NS, left;
+
+	h->waited_ms += (uint64_t)scaled(h, ms);
+	while ((left = until - sys_mono_ns()) > 0 && sig_pending() == 0) {
+		struct timespec t;
+
+		left = left < POLL_MS * MS_NS ? left : POLL_MS * MS_NS;
+		t = (struct timespec){.tv_nsec = left};
+		nanosleep(&t, NULL);
+	}
 }
 
 /* The metadata server answers at once, or is not there. */

@@ -1,0 +1,39 @@
+/* What the parts of the BigQuery module share. */
+#ifndef WEIR_BQ_IMPL_H
+#define WEIR_BQ_IMPL_H
+
+#include "auth.h"
+#include "bq.h"
+
+#define BQ_HOST "https://bigquery.googleapis.com"
+#define BQ_SCOPE "https://www.googleapis.com/auth/bigquery"
+
+struct bq {
+	struct http *http;
+	struct google_auth *auth;
+
+	/* options */
+	const char *project, *declared, *core, *ops;
+	const char *credentials, *impersonate, *token_url, *base;
+	uint64_t max_bytes, job_timeout_s;
+	bool no_auth, check;
+
+	char *own_base, *url, *upload_url;
+	char location[64];
+	struct buf why;
+	uint64_t jobs, bytes_processed, bytes_billed;
+};
+
+/* bq_opt.c: names and what the environment says. RC_OK or said. */
+int bq_complete(struct bq *b);
+/* bq_job.c: does waiting cure what a job failed of; *rc is its class. */
+bool bq_passing(const char *reason, const char *why, int *rc);
+/* A member that is a number or the text of one; 0 where it is not there. */
+uint64_t bq_u64(const struct json_span *object, const char *name);
+/* A member's text, cut to room; "" where there is none. */
+void bq_text(const struct json_span *object, const char *name, char *dst,
+    size_t room);
+/* Appends ?location=L or &location=L where it is known. */
+void bq_add_location(const struct bq *b, struct buf *path);
+
+#endif
