@@ -80,6 +80,12 @@ http_pace(struct http *h, int64_t ms)
 	h->pace_ms = ms;
 }
 
+unsigned
+http_tries(const struct http *h)
+{
+	return (unsigned)h->tries;
+}
+
 /* Flights ---------------------------------------------------------------- */
 
 static char **

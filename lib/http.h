@@ -99,6 +99,8 @@ bool http_replaying(const struct http *h);
 void http_auth(struct http *h, http_sign *sign, void *ctx);
 /* Spacing of requests to one host: vendor pacing. */
 void http_pace(struct http *h, int64_t ms);
+/* --tries: of one request. */
+unsigned http_tries(const struct http *h);
 /* A wait of the caller's own (polling), scaled by --backoff, none in a replay;
  * ended by a signal. */
 void http_pause(struct http *h, int64_t ms);

@@ -34,9 +34,8 @@ spool_new(void)
 	return s;
 }
 
-/* A file without a name. */
-static int
-unnamed(void)
+int
+spool_file(void)
 {
 	const char *dir = getenv("TMPDIR");
 	char *path;
@@ -58,7 +57,7 @@ unnamed(void)
 static int
 to_file(struct spool *s)
 {
-	int fd = unnamed();
+	int fd = spool_file();
 
 	if (fd < 0)
 		return -1;

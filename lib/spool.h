@@ -24,5 +24,7 @@ const char *spool_memory(const struct spool *s, size_t *len);
 int spool_copy(struct spool *s, struct out *o);
 void spool_reset(struct spool *s);
 void spool_free(struct spool *s);
+/* A file without a name (TMPDIR, 0600); -1 and errno where there is none. */
+int spool_file(void);
 
 #endif
