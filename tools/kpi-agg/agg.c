@@ -36,6 +36,19 @@ agg_init(struct agg *a, const struct dict *d, const struct apps *apps)
 	a->cells = xcalloc(SLOTS, sizeof *a->cells);
 	a->accs = xcalloc(SLOTS, sizeof *a->accs);
 	a->max_groups = UINT64_MAX;
+	a->off = xcalloc((size_t)d->nmetric + 1, sizeof *a->off);
+}
+
+bool
+agg_feed(struct agg *a, const char *feed)
+{
+	bool any = false;
+
+	for (int i = 0; i < a->d->nmetric; i++) {
+		a->off[i] = !metric_of_feed(a->d, &a->d->metric[i], feed);
+		any = any || !a->off[i];
+	}
+	return any;
 }
 
 static void
@@ -84,6 +97,7 @@ agg_release(struct agg *a)
 	free(a->texts);
 	free(a->cells);
 	free(a->accs);
+	free(a->off);
 	seen_free(a->events);
 	seen_free(a->apps_unknown);
 	fpset_free(a->set);
@@ -493,8 +507,9 @@ acc_value(const struct agg *a, struct acc *x, const struct dec *v)
 
 	if (k == AGG_SUM || k == AGG_AVG)
 		sum_add(&x->sum, v);
-	else if (x->n == 0 || (k == AGG_MIN ? dec_cmp(v, &x->least) < 0
-					    : dec_cmp(v, &x->least) > 0))
+	else if (x->n == 0 || k == AGG_ONE ||
+		 (k == AGG_MIN ? dec_cmp(v, &x->least) < 0
+			       : dec_cmp(v, &x->least) > 0))
 		x->least = *v;
 	x->n++;
 }
@@ -523,6 +538,7 @@ merge_up(const struct agg *a, struct acc *up, const struct acc *x)
 		return;
 	case AGG_MIN:
 	case AGG_MAX:
+	case AGG_ONE:
 		if (x->n > 0) {
 			acc_value(a, up, &x->least);
 			up->n += x->n - 1;
@@ -816,7 +832,8 @@ agg_finish(struct agg *a, struct acc ***sorted, size_t *n)
 	for (size_t i = 0; i < a->ncells; i++)
 		/* A row for each metric, also where nothing was counted. */
 		for (int m = 0; m < a->d->nmetric; m++)
-			acc_get(a, cells[i], m, -1, NULL, NULL);
+			if (!a->off[m])
+				acc_get(a, cells[i], m, -1, NULL, NULL);
 	free(cells);
 	v = all_accs(a);
 	for (size_t i = 0; i < a->naccs; i++)

@@ -112,10 +112,14 @@ struct agg {
 	size_t naccs, acc_slots;
 	struct seen *events, *apps_unknown;
 	uint64_t excluded, not_numbers;
+	bool *off; /* metrics that are not of this feed */
 };
 
 void agg_init(struct agg *a, const struct dict *d, const struct apps *apps);
 void agg_release(struct agg *a);
+/* Whose records these are: metrics of other feeds have no rows. False: no
+ * metric is of this feed. */
+bool agg_feed(struct agg *a, const char *feed);
 
 const struct text *agg_text(struct agg *a, const char *p, size_t n);
 /* The cell, made at need (and that of platform all with it). */

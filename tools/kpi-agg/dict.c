@@ -1,4 +1,5 @@
 /* Reading and checking the KPI dictionary and the apps. */
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -354,6 +355,112 @@ read_time_unit(struct load *l)
 	    "must be us, ms, s or rfc3339");
 }
 
+/* An expression, or several of which the first that is not empty counts. */
+static void
+read_app_id(struct load *l)
+{
+	const struct node *n = node_get(l->source, "app_id");
+	struct dict *d = l->d;
+	struct dict_key k;
+
+	d->app = -1;
+	if (n == NULL || !key_read(l, n, &k))
+		return;
+	d->app = k.expr[0];
+	for (int i = 1; i < k.n; i++)
+		d->app_else[d->napp_else++] = k.expr[i];
+}
+
+static int
+by_from(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool
+is_platform(const char *s)
+{
+	return is_name(s) && strcmp(s, "all") != 0;
+}
+
+/* {"macos": ["F1", ...]}: texts by what they become. */
+static void
+read_map(struct load *l, const struct node *at, struct dict_map *m)
+{
+	const struct node *map = conf_map(l->c, at, "map", &l->bad);
+
+	for (const struct node *n = map == NULL ? NULL : map->child; n != NULL;
+	     n = n->next) {
+		struct dict_names from = names_read(l->c, map, n->key, &l->bad);
+
+		if (!is_platform(n->key))
+			wrong(l, n,
+			    "a platform is named in a-z, 0-9 and _, "
+			    "and not \"all\"");
+		m->v = xreallocarray(m->v, m->n + from.n, sizeof *m->v);
+		for (size_t i = 0; i < from.n; i++, m->n++) {
+			m->v[m->n].from = from.v[i];
+			m->v[m->n].to = n->key;
+		}
+		free(from.v);
+	}
+	if (m->n > 1)
+		qsort(m->v, m->n, sizeof *m->v, by_from);
+	for (size_t i = 1; i < m->n; i++)
+		if (strcmp(m->v[i - 1].from, m->v[i].from) == 0) {
+			conf_wrong(
+			    l->c, map, "\"%s\" is there twice", m->v[i].from);
+			l->bad = true;
+		}
+}
+
+const char *
+map_text(const struct dict_map *m, const char *p)
+{
+	size_t low = 0, high = m->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int c = strcmp(m->v[mid].from, p);
+
+		if (c == 0)
+			return m->v[mid].to;
+		if (c < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return m->fallback == NULL ? p : m->fallback;
+}
+
+/* An expression, "all", or an object with a map. */
+static void
+read_platform(struct load *l)
+{
+	static const char *const members[] = {"value", "map", "default", NULL};
+	const struct node *n = node_get(l->source, "platform");
+	struct dict *d = l->d;
+
+	d->platform = -1;
+	if (n == NULL || n->type != JSON_OBJECT) {
+		d->no_platform = n != NULL && n->type == JSON_STRING &&
+				 strcmp(n->text, "all") == 0;
+		if (!d->no_platform)
+			d->platform = expr_member(l, l->source, "platform");
+		return;
+	}
+	conf_only(l->c, n, members, &l->bad);
+	d->platform = expr_member(l, n, "value");
+	if (d->platform < 0)
+		wrong(l, n, "needs \"value\"");
+	read_map(l, n, &d->platform_map);
+	d->platform_map.fallback = conf_str(l->c, n, "default", NULL, &l->bad);
+	if (d->platform_map.fallback != NULL &&
+	    !is_platform(d->platform_map.fallback))
+		wrong(l, node_get(n, "default"),
+		    "a platform is named in a-z, 0-9 and _, and not \"all\"");
+}
+
 static void
 read_source(struct load *l)
 {
@@ -365,9 +472,9 @@ read_source(struct load *l)
 
 	conf_only(l->c, at, members, &l->bad);
 	d->date = expr_member(l, at, "date");
-	d->app = expr_member(l, at, "app_id");
+	read_app_id(l);
 	d->stream = expr_member(l, at, "stream");
-	d->platform = expr_member(l, at, "platform");
+	read_platform(l);
 	d->event = expr_member(l, at, "event");
 	d->exclude = expr_member(l, at, "exclude");
 	if (d->date < 0)
@@ -394,6 +501,7 @@ static const struct {
     {"distinct~", AGG_APPROX},
     {"ratio", AGG_RATIO},
     {"funnel", AGG_FUNNEL},
+    {"one", AGG_ONE},
 };
 
 static void
@@ -407,8 +515,8 @@ read_agg(struct load *l, const struct node *at, struct dict_metric *m)
 			return;
 		}
 	wrong(l, node_get(at, "agg") == NULL ? at : node_get(at, "agg"),
-	    "\"agg\" must be count, sum, min, max, avg, distinct, distinct~, "
-	    "ratio or funnel");
+	    "\"agg\" must be count, sum, min, max, avg, one, distinct, "
+	    "distinct~, ratio or funnel");
 }
 
 static bool
@@ -529,6 +637,13 @@ read_metric_segments(struct load *l, struct dict_metric *m)
 		wrong(l, m->node, "without a total it needs segments");
 }
 
+static bool
+has_value(enum agg_kind agg)
+{
+	return agg == AGG_SUM || agg == AGG_MIN || agg == AGG_MAX ||
+	       agg == AGG_AVG || agg == AGG_ONE;
+}
+
 /* A literal such as count or EUR, or an expression that gives it. */
 static void
 read_unit(struct load *l, struct dict_metric *m)
@@ -541,10 +656,9 @@ read_unit(struct load *l, struct dict_metric *m)
 		m->unit_text = u;
 		return;
 	}
-	if (m->agg != AGG_SUM && m->agg != AGG_MIN && m->agg != AGG_MAX &&
-	    m->agg != AGG_AVG) {
+	if (!has_value(m->agg)) {
 		wrong(l, node_get(m->node, "unit"),
-		    "only sum, min, max and avg take their unit from the "
+		    "only sum, min, max, avg and one take their unit from the "
 		    "record");
 		return;
 	}
@@ -602,12 +716,14 @@ other_metric(struct load *l, const struct dict_metric *m, const char *member)
 
 		if (strcmp(d->metric[i].name, name) != 0)
 			continue;
-		if (a == AGG_RATIO || a == AGG_FUNNEL || a == AGG_AVG)
+		if (a == AGG_RATIO || a == AGG_FUNNEL || a == AGG_AVG ||
+		    a == AGG_ONE)
 			break;
 		return i;
 	}
 	wrong(l, node_get(m->node, member),
-	    "no such metric of this source that is no ratio, avg or funnel");
+	    "no such metric of this source that is no ratio, avg, one or "
+	    "funnel");
 	return -1;
 }
 
@@ -618,6 +734,30 @@ has_segment(const struct dict_metric *m, int segment)
 		if (m->segment[i] == segment)
 			return true;
 	return false;
+}
+
+static bool
+same_names(const struct dict_names *a, const struct dict_names *b)
+{
+	if (a->given != b->given || a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(a->v[i], b->v[i]) != 0)
+			return false;
+	return true;
+}
+
+bool
+metric_of_feed(
+    const struct dict *d, const struct dict_metric *m, const char *feed)
+{
+	if (m->agg == AGG_RATIO) /* den is of the same feeds */
+		return m->num >= 0 &&
+		       metric_of_feed(d, &d->metric[m->num], feed);
+	for (size_t i = 0; i < m->feeds.n; i++)
+		if (fnmatch(m->feeds.v[i], feed, FNM_NOESCAPE) == 0)
+			return true;
+	return !m->feeds.given;
 }
 
 /* Its parts must be there for each of its rows. */
@@ -637,6 +777,8 @@ resolve_ratio(struct load *l, struct dict_metric *m)
 		    !has_segment(den, m->segment[i]))
 			wrong(l, node_get(m->node, "segments"),
 			    "num and den must have the segment too");
+	if (!same_names(&num->feeds, &den->feeds))
+		wrong(l, m->node, "num and den must be of the same feeds");
 	if (m->total && (!num->total || !den->total))
 		wrong(l, m->node, "num and den must have a total too");
 	if (den->unit >= 0 && den->unit != num->unit)
@@ -654,8 +796,7 @@ check_shape(struct load *l, const struct dict_metric *m)
 {
 	bool keyed = m->agg == AGG_DISTINCT || m->agg == AGG_APPROX ||
 		     m->agg == AGG_FUNNEL;
-	bool valued = m->agg == AGG_SUM || m->agg == AGG_MIN ||
-		      m->agg == AGG_MAX || m->agg == AGG_AVG;
+	bool valued = has_value(m->agg);
 
 	if (keyed && m->key < 0)
 		wrong(l, m->node, "needs \"key\"");
@@ -666,12 +807,43 @@ check_shape(struct load *l, const struct dict_metric *m)
 		    "only for distinct and funnel");
 	if (!valued && m->value >= 0)
 		wrong(l, node_get(m->node, "value"),
-		    "only for sum, min, max and avg");
+		    "only for sum, min, max, avg and one");
+	if (m->times >= 0 && m->value < 0)
+		wrong(l, node_get(m->node, "times"), "needs \"value\"");
+	if (m->unlisted && (m->event.given || !l->d->known.given))
+		wrong(l, node_get(m->node, "unlisted"),
+		    "needs \"events\" in the source, and no \"event\" here");
+	if (m->feeds.given && m->agg == AGG_RATIO)
+		wrong(l, node_get(m->node, "feeds"),
+		    "a ratio is of the feeds of its num and den");
+	if (m->feeds.given && m->feeds.n == 0)
+		wrong(l, node_get(m->node, "feeds"), "names no feed");
 	if (m->once >= 0 && m->agg != AGG_SUM)
 		wrong(l, node_get(m->node, "once"), "only for sum");
 	if (m->event.given && l->d->event < 0)
 		wrong(l, node_get(m->node, "event"),
 		    "the source has no \"event\"");
+}
+
+/* Which of the factors count without their sign. */
+static void
+read_abs(struct load *l, struct dict_metric *m)
+{
+	const struct node *list = conf_list(l->c, m->node, "abs", &l->bad);
+
+	for (const struct node *n = list == NULL ? NULL : list->child;
+	     n != NULL; n = n->next) {
+		bool text = n->type == JSON_STRING;
+
+		if (text && strcmp(n->text, "value") == 0 && m->value >= 0)
+			m->abs_value = true;
+		else if (text && strcmp(n->text, "times") == 0 && m->times >= 0)
+			m->abs_times = true;
+		else
+			wrong(l, n,
+			    "must be \"value\" or \"times\", which must be "
+			    "there");
+	}
 }
 
 static void
@@ -680,7 +852,8 @@ read_metric(struct load *l, const struct node *n, struct dict_metric *m)
 	static const char *const members[] = {"name", "source", "agg", "event",
 	    "where", "value", "key", "once", "missing", "unit", "additive",
 	    "rollup", "segments", "total", "num", "den", "places", "steps",
-	    "window_s", "owner", "description", NULL};
+	    "window_s", "owner", "description", "feeds", "times", "abs",
+	    "unlisted", NULL};
 	static const char *const taken[] = {"date", "app_id", "platform",
 	    "source_system", "metric", "segment", "value", "num", "den", "unit",
 	    "kpi_version", "run_id", "quality"};
@@ -698,6 +871,10 @@ read_metric(struct load *l, const struct node *n, struct dict_metric *m)
 	m->missing = names_read(l->c, n, "missing", &l->bad);
 	m->where = expr_member(l, n, "where");
 	m->value = expr_member(l, n, "value");
+	m->times = expr_member(l, n, "times");
+	read_abs(l, m);
+	m->feeds = names_read(l->c, n, "feeds", &l->bad);
+	m->unlisted = conf_bool(l->c, n, "unlisted", false, &l->bad);
 	m->key = key_member(l, n, "key");
 	m->once = key_member(l, n, "once");
 	m->unit = -1;
@@ -860,10 +1037,12 @@ dict_free(struct dict *d)
 	for (int i = 0; i < d->nmetric; i++) {
 		free(d->metric[i].event.v);
 		free(d->metric[i].missing.v);
+		free(d->metric[i].feeds.v);
 		for (int s = 0; s < d->metric[i].nsteps; s++)
 			free(d->metric[i].step[s].event.v);
 	}
 	free(d->known.v);
+	free(d->platform_map.v);
 	free(d->expr);
 	free(d->key);
 	free(d->metric);

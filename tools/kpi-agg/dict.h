@@ -26,6 +26,7 @@ enum agg_kind {
 	AGG_APPROX,   /* distinct~ */
 	AGG_RATIO,
 	AGG_FUNNEL,
+	AGG_ONE, /* the value of the only record that has one */
 };
 
 /* An expression, once per text. */
@@ -55,6 +56,15 @@ struct dict_names {
 	bool given; /* not given: any name */
 };
 
+/* Other names for a text: platforms of product types. */
+struct dict_map {
+	struct {
+		const char *from, *to;
+	} * v; /* sorted by from */
+	size_t n;
+	const char *fallback; /* what is not named becomes, NULL: itself */
+};
+
 struct dict_step {
 	const char *name;
 	struct dict_names event;
@@ -80,6 +90,10 @@ struct dict_metric {
 	int nsteps;
 	int64_t window_us;
 	const struct node *node;
+	struct dict_names feeds; /* patterns; not given: any feed */
+	int times;               /* a second factor of value, -1: none */
+	bool abs_value, abs_times;
+	bool unlisted; /* of event names that the source does not expect */
 };
 
 enum time_unit { TIME_US, TIME_MS, TIME_S, TIME_TEXT };
@@ -101,6 +115,10 @@ struct dict {
 	struct dict_metric *metric;
 	int nmetric;
 	bool all; /* rows of platform all */
+	/* The app's id is the first of `app` and these that is not empty. */
+	int app_else[KEY_MAX], napp_else;
+	bool no_platform; /* rows of platform all alone; platform is -1 */
+	struct dict_map platform_map;
 };
 
 struct apps;
@@ -139,5 +157,10 @@ const struct app_conf *apps_find(
     const struct apps *a, const char *id, const char *stream, const char *feed);
 
 bool names_have(const struct dict_names *s, const char *p, size_t n);
+/* What the text is called in the map; p itself where it stays as it is. */
+const char *map_text(const struct dict_map *m, const char *p);
+/* Does the metric count records of the feed? */
+bool metric_of_feed(
+    const struct dict *d, const struct dict_metric *m, const char *feed);
 
 #endif

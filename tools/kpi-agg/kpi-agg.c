@@ -95,9 +95,13 @@ tool_of(struct filter *f)
 }
 
 static void
-start_agg(struct tool *t, struct agg *a)
+start_agg(struct tool *t, struct agg *a, const char *feed)
 {
 	agg_init(a, t->d, t->apps);
+	if (!agg_feed(a, feed))
+		warn_msg(*feed == '\0' ? "input" : feed,
+		    "warning: no metric of %s counts %s", t->kpis,
+		    *feed == '\0' ? "records without a feed" : "this feed");
 	a->set = fpset_new(t->max_memory);
 	a->max_groups = t->max_groups;
 	a->max_memory = t->max_memory;
@@ -187,7 +191,7 @@ on_begin(struct filter *f, const struct part *p)
 		    "\",\"piece\":%llu,\"of\":%llu,\"dict\":\"%s\"",
 		    (unsigned long long)t->piece, (unsigned long long)t->of,
 		    t->hash);
-	start_agg(t, &t->agg);
+	start_agg(t, &t->agg, p->feed);
 	t->agg.keep_keys = t->of > 0;
 	t->open = true;
 	reader_begin(t->reader, &t->agg, p->feed, t->day);
@@ -291,7 +295,7 @@ find_whole(struct tool *t, const struct part *p)
 	w->outcome = OUTCOME_EMPTY;
 	buf_init(&w->begin, 64u << 20);
 	buf_init(&w->end_text, 64u << 20);
-	start_agg(t, &w->agg);
+	start_agg(t, &w->agg, w->feed);
 	w->next = *at;
 	*at = w;
 	return w;

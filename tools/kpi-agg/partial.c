@@ -205,7 +205,7 @@ put_acc(struct writer *w, struct acc *x)
 		begin_acc(w, &j, x);
 		jsonw_u64(&j, "n", n);
 		put_sum(w, &j, &x->sum);
-		if (kind == AGG_MIN || kind == AGG_MAX) {
+		if (kind == AGG_MIN || kind == AGG_MAX || kind == AGG_ONE) {
 			jsonw_raw(&j, "least", "", 0);
 			put_dec(&w->text, &x->least);
 		}
@@ -250,7 +250,8 @@ partial_write(struct agg *a, rows_put *put, void *ctx)
 	cells = agg_cells(a);
 	for (size_t i = 0; i < a->ncells; i++)
 		if (cells[i]->wanted &&
-		    strcmp(cells[i]->platform->s, "all") != 0) {
+		    (a->d->no_platform ||
+			strcmp(cells[i]->platform->s, "all") != 0)) {
 			begin_record(&w, &j, cells[i]);
 			end_record(&w, &j);
 		}
@@ -446,7 +447,7 @@ acc_read(struct agg *a, struct acc *x, const struct record *rec)
 	if (rec->val[P_N].type != JSON_ABSENT &&
 	    (!json_i64(&rec->val[P_N], &n) || n < 0))
 		return damaged;
-	if (kind == AGG_MIN || kind == AGG_MAX) {
+	if (kind == AGG_MIN || kind == AGG_MAX || kind == AGG_ONE) {
 		if (least->type != JSON_NUMBER || n == 0 ||
 		    !dec_parse(least->p, least->len, &v))
 			return damaged;

@@ -230,6 +230,8 @@ reader_new(const struct dict *d, const struct apps *apps, const char *only_app)
 	r->made = xmalloc(r->made_room);
 	route_by_day(r, d->date);
 	route_by(r, d->app);
+	for (int i = 0; i < d->napp_else; i++)
+		route_by(r, d->app_else[i]);
 	route_by(r, d->stream);
 	route_by(r, d->platform);
 	route_by(r, d->event);
@@ -586,24 +588,63 @@ optional_text(struct reader *r, int expr, const struct record *rec,
 	return why;
 }
 
+/* The app's id in the record, the first that is not empty; NULL: none. */
+static const char *
+route_app(struct reader *r, const struct record *rec, const struct text **id)
+{
+	const char *why = optional_text(r, r->d->app, rec, id);
+
+	for (int i = 0; i < r->d->napp_else && why == NULL &&
+			(*id == NULL || (*id)->len == 0);
+	     i++)
+		why = optional_text(r, r->d->app_else[i], rec, id);
+	if (*id != NULL && (*id)->len == 0)
+		*id = NULL;
+	return why;
+}
+
+/* Lower case into r->name; NULL, or why it is none. */
+static const char *
+route_platform(struct reader *r, const struct record *rec)
+{
+	const struct dict *d = r->d;
+	const struct text *t;
+	const char *why = optional_text(r, d->platform, rec, &t);
+
+	buf_reset(&r->name);
+	if (why != NULL)
+		return why;
+	if (d->no_platform) {
+		buf_str(&r->name, "all");
+		return NULL;
+	}
+	if (t != NULL && t->len > 0)
+		buf_str(&r->name, map_text(&d->platform_map, t->s));
+	for (size_t i = 0; i < r->name.len; i++)
+		if (r->name.p[i] >= 'A' && r->name.p[i] <= 'Z')
+			r->name.p[i] = (char)(r->name.p[i] | 0x20);
+	if (r->name.len == 0)
+		buf_str(&r->name, "unknown");
+	if (r->name.len == 3 && memcmp(r->name.p, "all", 3) == 0)
+		return "platform \"all\" is kept for the sum over all";
+	return NULL;
+}
+
 /* The cell, or no cell where the record is of an app not asked for. */
 static const char *
 route_cell(struct reader *r, const struct record *rec, struct route *x,
     struct cell **cell)
 {
-	const struct text *id, *stream, *platform;
+	const struct text *id, *stream;
 	const struct app_conf *conf;
 	const char *why, *name;
 	int32_t day;
 
 	*cell = NULL;
 	if ((why = route_day(r, rec, &day)) != NULL ||
-	    (why = optional_text(r, r->d->app, rec, &id)) != NULL ||
-	    (why = optional_text(r, r->d->stream, rec, &stream)) != NULL ||
-	    (why = optional_text(r, r->d->platform, rec, &platform)) != NULL)
+	    (why = route_app(r, rec, &id)) != NULL ||
+	    (why = optional_text(r, r->d->stream, rec, &stream)) != NULL)
 		return why;
-	if (id != NULL && id->len == 0)
-		id = NULL;
 	conf = apps_find(r->apps, id == NULL ? NULL : id->s,
 	    stream == NULL ? NULL : stream->s, r->feed);
 	name = conf != NULL    ? conf->id
@@ -617,16 +658,8 @@ route_cell(struct reader *r, const struct record *rec, struct route *x,
 	if (conf == NULL)
 		x->app =
 		    agg_seen(r->agg, &r->agg->apps_unknown, name, strlen(name));
-	buf_reset(&r->name);
-	if (platform != NULL)
-		buf_add(&r->name, platform->s, platform->len);
-	for (size_t i = 0; i < r->name.len; i++)
-		if (r->name.p[i] >= 'A' && r->name.p[i] <= 'Z')
-			r->name.p[i] = (char)(r->name.p[i] | 0x20);
-	if (r->name.len == 0)
-		buf_str(&r->name, "unknown");
-	if (r->name.len == 3 && memcmp(r->name.p, "all", 3) == 0)
-		return "platform \"all\" is kept for the sum over all";
+	if ((why = route_platform(r, rec)) != NULL)
+		return why;
 	*cell = agg_cell(r->agg, day, agg_text(r->agg, name, strlen(name)),
 	    conf, agg_text(r->agg, r->name.p, r->name.len));
 	return NULL;
@@ -730,7 +763,13 @@ act_filter(struct reader *r, struct act *t, const struct text *name,
     const struct record *rec, const char **why)
 {
 	const struct dict_metric *m = &r->d->metric[t->metric];
-	int is = sure_where(r, &m->event, m->where, name, rec, why);
+	int is;
+
+	if (r->agg->off[t->metric] ||
+	    (m->unlisted &&
+		(name == NULL || names_have(&r->d->known, name->s, name->len))))
+		return 0;
+	is = sure_where(r, &m->event, m->where, name, rec, why);
 
 	t->where = is == 2 ? m->where : -1;
 	if (is <= 0 || m->agg != AGG_FUNNEL)
@@ -1034,6 +1073,42 @@ number_of(struct reader *r, int expr, const struct record *rec, struct dec *out,
 	return m->is_number;
 }
 
+/* The same of a value without its sign, where texts may stand for null. */
+static int
+factor_of(struct reader *r, int expr, const struct dict_names *missing,
+    bool no_sign, const struct record *rec, struct dec *out, const char **why)
+{
+	const struct expr_value *v = value_of(r, expr, rec);
+	int is;
+
+	if (v->type == EXPR_STRING && is_missing(missing, v->p, v->len))
+		return 0;
+	is = number_of(r, expr, rec, out, why);
+	if (is > 0 && no_sign && out->coef < 0)
+		out->coef = -out->coef;
+	return is;
+}
+
+/* What a record adds: value, or value times another. */
+static int
+amount_of(struct reader *r, const struct dict_metric *m,
+    const struct record *rec, struct dec *out, const char **why)
+{
+	struct dec times;
+	int is =
+	    factor_of(r, m->value, &m->missing, m->abs_value, rec, out, why);
+
+	if (is <= 0 || m->times < 0)
+		return is;
+	is =
+	    factor_of(r, m->times, &m->missing, m->abs_times, rec, &times, why);
+	if (is > 0 && !dec_mul(out, &times)) {
+		*why = "the product of a metric has more than 38 digits";
+		return -1;
+	}
+	return is;
+}
+
 /* 1: a time; 0: null; -1: error. */
 static int
 time_of(
@@ -1103,7 +1178,7 @@ plan_value(struct reader *r, const struct act *t, const struct record *rec,
 	const struct dict_metric *m = &r->d->metric[t->metric];
 	struct event e = {.steps = 0};
 	enum op_kind kind = OP_VALUE;
-	int is = number_of(r, m->value, rec, &e.value, why);
+	int is = amount_of(r, m, rec, &e.value, why);
 
 	if (is <= 0)
 		return is;
@@ -1190,6 +1265,7 @@ plan_act(struct reader *r, struct act *t, struct cell *c,
 	case AGG_MIN:
 	case AGG_MAX:
 	case AGG_AVG:
+	case AGG_ONE:
 		return plan_value(r, t, rec, why);
 	case AGG_FUNNEL:
 		return plan_funnel(r, t, rec, why);

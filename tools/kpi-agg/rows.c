@@ -50,7 +50,8 @@ rows_fill(struct agg *a, int32_t day, const char *feed, const char *only_app)
 		    (only_app != NULL && strcmp(only_app, x->id) != 0))
 			continue;
 		any = true;
-		for (size_t p = 0; p < x->nplatform; p++) {
+		for (size_t p = 0; !a->d->no_platform && p < x->nplatform;
+		     p++) {
 			const char *w = x->platform[p];
 
 			c = agg_cell(a, day, id, x, agg_text(a, w, strlen(w)));
@@ -58,7 +59,7 @@ rows_fill(struct agg *a, int32_t day, const char *feed, const char *only_app)
 			if (c->all != NULL)
 				c->all->wanted = true;
 		}
-		if (x->nplatform == 0 && a->d->all)
+		if (a->d->no_platform || (x->nplatform == 0 && a->d->all))
 			agg_cell(a, day, id, x, agg_text(a, "all", 3))->wanted =
 			    true;
 	}
@@ -109,6 +110,9 @@ acc_number(struct rows *r, const struct acc *x, struct dec *out)
 	case AGG_MAX:
 		*out = x->least;
 		return x->n > 0;
+	case AGG_ONE:
+		*out = x->least;
+		return x->n == 1;
 	case AGG_RATIO:
 	case AGG_FUNNEL:
 		break;
@@ -376,6 +380,29 @@ ratio_row(struct rows *r, int metric, const struct acc *num,
 	divide(r, w, at);
 }
 
+/* Each currency by itself: also one that only the other side has. */
+static void
+money_by_money(struct rows *r, int metric, const struct group *num,
+    const struct group *den, const struct acc *at, const char *unit)
+{
+	const struct acc *one = NULL;
+	size_t of_num = units(num, &one), of_den = units(den, &one);
+	const struct group *by = of_den > of_num ? den : num;
+	size_t n = of_den > of_num ? of_den : of_num;
+
+	if (n > 1 && at->segment < 0)
+		mixed_row(r, at, metric);
+	if (n == 0)
+		ratio_row(r, metric, NULL, NULL, at, unit, NULL);
+	for (size_t i = 0; i < by->n; i++) {
+		const struct text *u = by->v[i]->unit;
+
+		if (u != NULL && by->v[i]->n > 0)
+			ratio_row(r, metric, of_unit(num, u), of_unit(den, u),
+			    at, unit, n > 1 ? u->s : NULL);
+	}
+}
+
 /* A ratio beside the group of its num (or den, where num has none). */
 static void
 ratio_rows(struct rows *r, int metric, const struct group *num,
@@ -394,14 +421,15 @@ ratio_rows(struct rows *r, int metric, const struct group *num,
 		ratio_row(r, metric, whole(num), whole(den), at, unit, NULL);
 		return;
 	}
+	if (dm->unit >= 0) {
+		money_by_money(r, metric, num, den, at, unit);
+		return;
+	}
 	if (n <= 1) {
 		/* dividing by all of den: orders without an amount too */
 		if (money)
 			unit = n == 1 ? one->unit->s : usual_unit(nm, at->cell);
-		ratio_row(r, metric, one,
-		    dm->unit >= 0 && n == 1 ? of_unit(den, one->unit)
-					    : whole(den),
-		    at, unit, NULL);
+		ratio_row(r, metric, one, whole(den), at, unit, NULL);
 		return;
 	}
 	if (at->segment < 0)
@@ -438,7 +466,8 @@ group_ratios(struct rows *r, const struct group *g)
 		const struct dict_metric *m = &d->metric[i];
 		struct group num, den;
 
-		if (m->agg != AGG_RATIO || !ratio_has(m, at->segment) ||
+		if (m->agg != AGG_RATIO || r->a->off[i] ||
+		    !ratio_has(m, at->segment) ||
 		    (m->num != at->metric && m->den != at->metric))
 			continue;
 		num = find_group(r, at->cell, m->num, at->segment, at->value);
