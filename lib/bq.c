@@ -181,8 +181,7 @@ read_body(struct bq *b, struct http_answer *a, struct bq_reply *r)
 			    b, RC_CONTRACT, "the answer is too large");
 		n = spool_read(a->body, r->text.p + r->text.len, BLOCK);
 		if (n < 0)
-			return bq_fail(
-			    b, RC_IO, "cannot read the answer back");
+			return bq_fail(b, RC_IO, "cannot read the answer back");
 		r->text.len += (size_t)n;
 	}
 	if (r->text.len == 0)
@@ -343,8 +342,9 @@ settle_place(struct bq *b, unsigned flags)
 	if (rc != RC_OK)
 		return rc;
 	if (*core != '\0' && *ops != '\0' && strcasecmp(core, ops) != 0) {
-		warn_msg(b->ops, "lies in %s, and %s in %s: they must be together",
-		    ops, b->core, core);
+		warn_msg(b->ops,
+		    "lies in %s, and %s in %s: they must be together", ops,
+		    b->core, core);
 		return RC_CONFIG;
 	}
 	if (*b->declared != '\0' && *core != '\0' &&
@@ -388,8 +388,8 @@ bq_start(struct bq *b, unsigned flags)
 	url_escape(&name, b->project, strlen(b->project));
 	b->url =
 	    xasprintf("%s/bigquery/v2/projects/%s", b->base, buf_cstr(&name));
-	b->upload_url = xasprintf("%s/upload/bigquery/v2/projects/%s", b->base,
-	    buf_cstr(&name));
+	b->upload_url = xasprintf(
+	    "%s/upload/bigquery/v2/projects/%s", b->base, buf_cstr(&name));
 	buf_release(&name);
 	return settle_place(b, flags);
 }

@@ -31,8 +31,8 @@ bool bq_passing(const char *reason, const char *why, int *rc);
 /* A member that is a number or the text of one; 0 where it is not there. */
 uint64_t bq_u64(const struct json_span *object, const char *name);
 /* A member's text, cut to room; "" where there is none. */
-void bq_text(const struct json_span *object, const char *name, char *dst,
-    size_t room);
+void bq_text(
+    const struct json_span *object, const char *name, char *dst, size_t room);
 /* Appends ?location=L or &location=L where it is known. */
 void bq_add_location(const struct bq *b, struct buf *path);
 

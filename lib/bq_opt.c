@@ -141,10 +141,10 @@ bq_complete(struct bq *b)
 		    "is needed, or $GOOGLE_CLOUD_PROJECT: the key names none");
 		return RC_CONFIG;
 	}
-	if ((rc = check_name("--project", b->project,
-		 LETTERS DIGITS "-.:")) != RC_OK ||
-	    (rc = check_name("--dataset", b->core,
-		 LETTERS CAPITALS DIGITS "_")) != RC_OK ||
+	if ((rc = check_name("--project", b->project, LETTERS DIGITS "-.:")) !=
+		RC_OK ||
+	    (rc = check_name(
+		 "--dataset", b->core, LETTERS CAPITALS DIGITS "_")) != RC_OK ||
 	    (rc = check_name("--ops-dataset", b->ops,
 		 LETTERS CAPITALS DIGITS "_")) != RC_OK)
 		return rc;
@@ -152,8 +152,7 @@ bq_complete(struct bq *b)
 		warn_msg("--location", "not a name of a place");
 		return RC_CONFIG;
 	}
-	return *b->declared == '\0'
-		   ? RC_OK
-		   : check_name("--location", b->declared,
-			 LETTERS CAPITALS DIGITS "-");
+	return *b->declared == '\0' ? RC_OK
+				    : check_name("--location", b->declared,
+					  LETTERS CAPITALS DIGITS "-");
 }

@@ -9,6 +9,9 @@
 #include "mem.h"
 #include "span.h"
 
+#define SAFE_INT INT64_C(9007199254740992) /* 2^53 */
+#define JSON_CELL_MAX ((size_t)64 << 20)
+
 enum kind {
 	KIND_TEXT,
 	KIND_INT,
@@ -16,6 +19,13 @@ enum kind {
 	KIND_BOOL,
 	KIND_TIME,
 	KIND_RECORD,
+	/* in the forms of a query's rows */
+	KIND_SMALL_INT, /* a number where a double holds it */
+	KIND_DECIMAL,
+	KIND_INSTANT,
+	KIND_DOCUMENT, /* JSON */
+	KIND_MAYBE_JSON,
+	KIND_NUMBER,
 };
 
 struct col {
@@ -24,6 +34,8 @@ struct col {
 	char *name;
 	enum kind kind;
 	bool repeated;
+	bool decimal, document; /* NUMERIC, BIGNUMERIC; JSON */
+	bool nulls;             /* null is written */
 	struct col *child;
 	size_t n;
 };
@@ -136,6 +148,9 @@ column(struct build *b, struct col *at, const char *path,
 	c->name = full;
 	c->kind = kind_of(&type);
 	c->repeated = mode.type == JSON_STRING && json_is(&mode, "REPEATED", 8);
+	c->decimal =
+	    json_is(&type, "NUMERIC", 7) || json_is(&type, "BIGNUMERIC", 10);
+	c->document = json_is(&type, "JSON", 4);
 	c->key_len = name.len + 2u;
 	c->key = xcalloc(1, c->key_len + 64);
 	c->key[0] = ',';
@@ -203,6 +218,76 @@ fv_free(struct fv *v)
 	free(v->root.name);
 	cols_free(v->root.child, v->root.n);
 	free(v);
+}
+
+/* ---- forms ---- */
+
+static void
+as_query(struct col *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		struct col *k = &c->child[i];
+
+		k->nulls = true;
+		if (k->kind == KIND_INT)
+			k->kind = KIND_SMALL_INT;
+		else if (k->kind == KIND_TIME)
+			k->kind = KIND_INSTANT;
+		else if (k->decimal)
+			k->kind = KIND_DECIMAL;
+		else if (k->document)
+			k->kind = KIND_DOCUMENT;
+		as_query(k);
+	}
+}
+
+static void
+set_form(struct col *c, int style)
+{
+	if (style == FV_OMIT_NULL)
+		c->nulls = false;
+	else if (style == FV_JSON && c->kind == KIND_TEXT)
+		c->kind = KIND_MAYBE_JSON;
+	else if (style == FV_NUMBER && c->kind == KIND_TEXT)
+		c->kind = KIND_NUMBER;
+}
+
+bool
+fv_style(struct fv *v, int style, const char *columns, char **why)
+{
+	struct col *c = v->root.child;
+
+	if (style == FV_QUERY) {
+		as_query(&v->root);
+		return true;
+	}
+	for (size_t i = 0; columns == NULL || strcmp(columns, "all") == 0;
+	     i++) {
+		if (i == v->root.n)
+			return true;
+		set_form(&c[i], style);
+	}
+	while (*columns != '\0') {
+		size_t len = strcspn(columns, ","), i = 0;
+
+		while (i < v->root.n && (strlen(c[i].name) != len ||
+					    memcmp(c[i].name, columns, len)))
+			i++;
+		if (i == v->root.n) {
+			*why = xasprintf("no column is named %.*s",
+			    len > 200 ? 200 : (int)len, columns);
+			return false;
+		}
+		set_form(&c[i], style);
+		columns += len + (columns[len] == ',');
+	}
+	return true;
+}
+
+size_t
+fv_columns(const struct fv *v)
+{
+	return v->root.n;
 }
 
 /* ---- a row ---- */
@@ -448,6 +533,132 @@ put_time(struct fv *v, const struct col *c, const char *p)
 	return s.p + s.len;
 }
 
+/* INT64 as a number, where no reader's double changes it. */
+static const char *
+put_small(struct fv *v, const struct col *c, const char *p)
+{
+	struct json_span s;
+	char *from = v->o;
+	int64_t n;
+
+	p = put_int(v, c, p);
+	s = (struct json_span){from, (uint32_t)(v->o - from), JSON_STRING, 0};
+	if (p == NULL || !json_i64(&s, &n) || n > SAFE_INT || n < -SAFE_INT)
+		return p;
+	v->o = from + snprintf(from, 24, "%lld", (long long)n);
+	return p;
+}
+
+/* A cell's text, decoded, into the buffer. NULL: it is no text. */
+static const char *
+cell_text(struct fv *v, const struct col *c, const char *p, struct buf *text)
+{
+	struct json_span s = json_value(p);
+
+	if (s.type != JSON_STRING)
+		return bad(v, c, "is no text");
+	json_decode_buf(&s, text);
+	return s.p + s.len;
+}
+
+/* Is it `-12.50`: digits, at most one point among them? */
+static bool
+plain_number(const char *p, size_t n)
+{
+	size_t i = n > 0 && *p == '-', whole, part = 0;
+
+	whole = strspn(p + i, "0123456789");
+	i += whole;
+	if (p[i] == '.') {
+		part = strspn(p + i + 1, "0123456789");
+		i += part + 1;
+	}
+	return whole > 0 && i == n && (p[n - 1] != '.');
+}
+
+/* NUMERIC in its plain form, all digits kept. */
+static const char *
+put_decimal(struct fv *v, const struct col *c, const char *p)
+{
+	struct buf text = BUF_INIT(4096);
+	const char *q = cell_text(v, c, p, &text), *t = buf_cstr(&text);
+	size_t n = text.len;
+	char plain[DEC_TEXT];
+	struct dec d;
+
+	if (q == NULL || n > 1000) {
+		buf_release(&text);
+		return q == NULL ? NULL : bad(v, c, "is no NUMERIC");
+	}
+	if (!plain_number(t, n)) {
+		size_t len = 0;
+
+		if (dec_parse(t, n, &d))
+			len = dec_format(&d, plain);
+		buf_release(&text);
+		/* room was made for no more */
+		if (len == 0 || len > n + 36)
+			return bad(v, c, "is no NUMERIC");
+		put(v, plain, len);
+		return q;
+	}
+	if (memchr(t, '.', n) != NULL) {
+		while (t[n - 1] == '0')
+			n--;
+		n -= t[n - 1] == '.';
+	}
+	if (*t == '-' && strspn(t + 1, "0.") >= n - 1)
+		t++, n--; /* minus nothing */
+	if (*t == '-')
+		*v->o++ = *t++, n--;
+	while (n > 1 && *t == '0' && t[1] != '.')
+		t++, n--;
+	put(v, t, n);
+	buf_release(&text);
+	return q;
+}
+
+/* A text that stands for itself where it is JSON of the wanted kind. */
+static const char *
+put_document(struct fv *v, const struct col *c, const char *p)
+{
+	struct buf text = BUF_INIT(JSON_CELL_MAX);
+	const char *q = cell_text(v, c, p, &text), *t = buf_cstr(&text);
+	struct json_error e;
+	bool is;
+
+	if (q == NULL || text.over) {
+		buf_release(&text);
+		return q == NULL ? NULL : bad(v, c, "is too long");
+	}
+	is = text.len > 0 && memchr(t, '\n', text.len) == NULL &&
+	     (c->kind == KIND_DOCUMENT ||
+		 (c->kind == KIND_NUMBER ? *t == '-' || (*t >= '0' && *t <= '9')
+					 : *t == '{' || *t == '[')) &&
+	     json_check(t, text.len, false, &e);
+	if (is)
+		put(v, t, text.len);
+	buf_release(&text);
+	if (!is && c->kind == KIND_NUMBER)
+		return bad(v, c, "is not a number");
+	return is ? q : put_string(v, p);
+}
+
+static const char *
+put_instant(struct fv *v, const struct col *c, const char *p)
+{
+	char *from = v->o;
+
+	p = put_time(v, c, p);
+	if (p == NULL)
+		return NULL;
+	/* "2026-11-19 05:00:00 UTC" */
+	from[11] = 'T';
+	v->o -= 5;
+	put(v, "Z\"", 2);
+	return p;
+}
+
 static const char *put_record(struct fv *v, const struct col *c, const char *p);
 
 /* A value that is not null. */
@@ -465,6 +676,16 @@ put_value(struct fv *v, const struct col *c, const char *p)
 		return put_time(v, c, p);
 	case KIND_RECORD:
 		return put_record(v, c, p);
+	case KIND_SMALL_INT:
+		return put_small(v, c, p);
+	case KIND_DECIMAL:
+		return put_decimal(v, c, p);
+	case KIND_INSTANT:
+		return put_instant(v, c, p);
+	case KIND_DOCUMENT:
+	case KIND_MAYBE_JSON:
+	case KIND_NUMBER:
+		return put_document(v, c, p);
 	default:
 		if (*p != '"')
 			return bad(v, c, "is no text");
@@ -515,6 +736,9 @@ put_cell(struct fv *v, const struct col *c, const char *p)
 		if (c->repeated) {
 			put_key(v, c);
 			put(v, "[]", 2);
+		} else if (c->nulls) {
+			put_key(v, c);
+			put(v, "null", 4);
 		}
 		return p + 4;
 	}

@@ -28,6 +28,25 @@ struct fv;
  */
 struct fv *fv_new(
     const struct json_span *fields, const char *select, char **why);
+
+/* Other forms than those of an extract job. */
+enum {
+	FV_QUERY = 1, /* null is null; INT64 is a number up to 2^53 and a text
+			 beyond; NUMERIC and BIGNUMERIC are exact numbers
+			 without exponent or zeros at the end; TIMESTAMP is
+			 YYYY-MM-DDTHH:MM:SS[.ffffff]Z; JSON is itself */
+	FV_OMIT_NULL = 2, /* after FV_QUERY: null is left out */
+	FV_JSON = 4,      /* a text that is a JSON object or list is itself */
+	FV_NUMBER = 8,    /* a text is a number, itself */
+};
+/*
+ * One of these forms for columns of the row: NULL or "all", or names with
+ * commas between. False, and a text of the caller's, where one of the names
+ * is no column.
+ */
+bool fv_style(struct fv *v, int style, const char *columns, char **why);
+/* Columns of a row. */
+size_t fv_columns(const struct fv *v);
 /*
  * Appends the row as one object. The text must be validated JSON with JSON_PAD
  * readable bytes behind it. NULL, or what is wrong (owned by fv, lasts until
