@@ -72,6 +72,71 @@
           "default": "(not set)"
         }
       }
+    },
+
+    # Meta's insights, as fetch-meta has them: a row a campaign and day, and
+    # a row an account and day. Numbers are texts. What had nothing to report
+    # is left out of a row, which for spend, counts and actions means 0.
+    "meta": {
+      # The day of the ad account's own zone.
+      "date": ".date_start",
+      # Only where several apps share an account: conf/apps.jq has campaigns.
+      "stream": ".campaign_id",
+      # An ad is shown on many; what it brings is not told by platform.
+      "platform": "all",
+      "segments": {
+        # By id: names are changed at will.
+        "campaign": { "value": ".campaign_id" }
+      }
+    },
+
+    # App Store Connect, as fetch-asc has it: sales and subscription reports
+    # of a vendor, a row for each combination of all columns. Numbers are
+    # texts, an empty cell is "".
+    "asc": {
+      # The day in Pacific time, which is the day of the report. One report
+      # of subscription events may hold events of a few days before.
+      "date": ".report_date",
+      # Sales name the app by SKU: of a purchase the parent's, of an app its
+      # own. Subscription reports name it by its Apple id.
+      "app_id": [".parent_identifier", ".app_apple_id", ".sku"],
+      # Sales tell Mac apps by their product type, subscription reports by
+      # the device. All else is the family of iOS: one type stands for
+      # iPhone, iPad, watch, TV and Vision.
+      "platform": {
+        "value": ".product_type_identifier // .device",
+        "map": {
+          "macos": [
+            "F1", "F1-B", "F7", "FI1", "IA1-M", "IA9-M", "IAY-M",
+            "Desktop", "Mac"
+          ]
+        },
+        "default": "ios"
+      },
+      # Product types are told apart by this table alone, never by how they
+      # begin: F7 is an update and FI1 a purchase.
+      "event": ".product_type_identifier // .event",
+      "events": [
+        # apps and bundles, first downloads
+        "1", "1F", "1T", "F1", "1-B", "F1-B", "1E", "1EP", "1EU",
+        # downloads again, updates
+        "3", "3F", "7", "7F", "7T", "F7",
+        # purchases in apps; restored ones, which cost nothing
+        "IA1", "IA1-M", "FI1", "IA9", "IA9-M", "IAY", "IAY-M", "IA3",
+        # events of subscriptions; there are more, and new ones come
+        "Subscribe", "Renew", "Renewal from Billing Retry", "Cancel",
+        "Canceled from Billing Retry", "Refund", "Reactivate", "Upgrade",
+        "Downgrade", "Crossgrade", "Start Introductory Offer",
+        "Start Promotional Offer", "Paid Subscription from Introductory Offer",
+        "Introductory Price from Paid Subscription",
+        "Billing Retry from Paid Subscription",
+        "Billing Retry from Introductory Offer",
+        "Downgrade from Grace Period", "Promotional Offer from Win-Back Offer",
+        "Paid Subscription from Win-Back Offer with Upgrade"
+      ],
+      "segments": {
+        "country": { "value": ".country_code" }
+      }
     }
   },
 
@@ -222,6 +287,339 @@
       "additive": false,
       "owner": "architect",
       "description": "New users who sign up and create a profile, in that order, on their first day. docs/funnels.md"
+    },
+
+    # Meta. Every metric is of one level of the feed, so that no number is
+    # counted at two levels.
+    {
+      "name": "spend",
+      "source": "meta",
+      "feeds": "act_*.campaign",
+      "agg": "sum",
+      "value": ".spend",
+      "segments": ["campaign"],
+      "unit": ".account_currency",
+      "additive": true,
+      "owner": "marketing",
+      "description": "Amount spent, in whole units of the account's currency."
+    },
+    {
+      "name": "impressions",
+      "source": "meta",
+      "feeds": "act_*.campaign",
+      "agg": "sum",
+      "value": ".impressions",
+      "segments": ["campaign"],
+      "unit": "count",
+      "additive": true,
+      "owner": "marketing",
+      "description": "Times that ads were on a screen."
+    },
+    {
+      "name": "clicks",
+      "source": "meta",
+      "feeds": "act_*.campaign",
+      "agg": "sum",
+      "value": ".clicks",
+      "segments": ["campaign"],
+      "unit": "count",
+      "additive": true,
+      "owner": "marketing",
+      "description": "All clicks on ads; not only those on links."
+    },
+    {
+      "name": "reach",
+      "source": "meta",
+      # People whom two campaigns reach are counted once: only the account's
+      # own row tells how many there are. Without such a row it is null.
+      "feeds": "act_*.account",
+      "agg": "one",
+      "value": ".reach",
+      "unit": "count",
+      "additive": false,
+      "owner": "marketing",
+      "description": "Accounts that saw an ad at least once, as Meta estimates it for the ad account and day."
+    },
+    {
+      "name": "installs",
+      "source": "meta",
+      "feeds": "act_*.campaign",
+      "agg": "sum",
+      # One install stands in several action types: the first of these that
+      # the row has, never a sum of them. `value` is the count under the
+      # attribution setting in force; 1d_click, 7d_click and so on stand
+      # beside it, overlap, and are in the raw rows.
+      "value": ("(.actions[]? | select(.action_type == \"omni_app_install\") | .value)"
+        + " // (.actions[]? | select(.action_type == \"mobile_app_install\") | .value)"),
+      "segments": ["campaign"],
+      "unit": "count",
+      "additive": true,
+      "owner": "marketing",
+      "description": "App installs that Meta attributes to ads."
+    },
+    {
+      "name": "purchases",
+      "source": "meta",
+      "feeds": "act_*.campaign",
+      "agg": "sum",
+      "value": ("(.actions[]? | select(.action_type == \"omni_purchase\") | .value)"
+        + " // (.actions[]? | select(.action_type == \"purchase\") | .value)"
+        + " // (.actions[]? | select(.action_type == \"offsite_conversion.fb_pixel_purchase\") | .value)"),
+      "segments": ["campaign"],
+      "unit": "count",
+      "additive": true,
+      "owner": "marketing",
+      "description": "Purchases that Meta attributes to ads."
+    },
+    {
+      "name": "purchase_value",
+      "source": "meta",
+      "feeds": "act_*.campaign",
+      "agg": "sum",
+      "value": ("(.action_values[]? | select(.action_type == \"omni_purchase\") | .value)"
+        + " // (.action_values[]? | select(.action_type == \"purchase\") | .value)"
+        + " // (.action_values[]? | select(.action_type == \"offsite_conversion.fb_pixel_purchase\") | .value)"),
+      "segments": ["campaign"],
+      "unit": ".account_currency",
+      "additive": true,
+      "owner": "marketing",
+      "description": "Value of these purchases, in the account's currency."
+    },
+    {
+      "name": "cpi",
+      "source": "meta",
+      "agg": "ratio",
+      "num": "spend",
+      "den": "installs",
+      "places": 4,
+      "segments": ["campaign"],
+      "additive": false,
+      "owner": "marketing",
+      "description": "Cost per install: spend / installs."
+    },
+    {
+      "name": "roas",
+      "source": "meta",
+      "agg": "ratio",
+      # Never the rows' own purchase_roas: a ratio does not add up.
+      "num": "purchase_value",
+      "den": "spend",
+      "places": 4,
+      "segments": ["campaign"],
+      "unit": "ratio",
+      "additive": false,
+      "owner": "marketing",
+      "description": "Return on ad spend: purchase_value / spend."
+    },
+
+    # App Store. Downloads, purchases and money come from the sales report;
+    # what the analytics reports count is something else, never to be added.
+    {
+      "name": "first_downloads",
+      "source": "asc",
+      "feeds": "*.sales_summary_daily",
+      "agg": "sum",
+      "event": ["1", "1F", "1T", "F1", "1-B", "F1-B", "1E", "1EP", "1EU"],
+      "value": ".units",
+      "segments": ["country"],
+      "unit": "count",
+      "additive": true,
+      "owner": "product",
+      "description": "Apps and bundles got for the first time, free ones too; refunds of paid ones are taken off."
+    },
+    {
+      "name": "redownloads",
+      "source": "asc",
+      "feeds": "*.sales_summary_daily",
+      "agg": "sum",
+      "event": ["3", "3F"],
+      "value": ".units",
+      "unit": "count",
+      "additive": true,
+      "owner": "product",
+      "description": "Apps got again by someone who had them before."
+    },
+    {
+      "name": "updates",
+      "source": "asc",
+      "feeds": "*.sales_summary_daily",
+      "agg": "sum",
+      "event": ["7", "7F", "7T", "F7"],
+      "value": ".units",
+      "unit": "count",
+      "additive": true,
+      "owner": "product",
+      "description": "Updates of apps; never to be added to downloads."
+    },
+    {
+      "name": "in_app_units",
+      "source": "asc",
+      "feeds": "*.sales_summary_daily",
+      "agg": "sum",
+      "event": ["IA1", "IA1-M", "FI1", "IA9", "IA9-M", "IAY", "IAY-M"],
+      "value": ".units",
+      "unit": "count",
+      "additive": true,
+      "owner": "product",
+      "description": "Purchases in apps, renewals of subscriptions too; refunds are taken off."
+    },
+    {
+      "name": "restored_units",
+      "source": "asc",
+      "feeds": "*.sales_summary_daily",
+      "agg": "sum",
+      "event": "IA3",
+      "value": ".units",
+      "unit": "count",
+      "additive": true,
+      "owner": "product",
+      "description": "Purchases restored, which cost nothing."
+    },
+    {
+      "name": "units_other",
+      "source": "asc",
+      "feeds": "*.sales_summary_daily",
+      "agg": "sum",
+      # Product types that `events` does not have: a changed contract.
+      "unlisted": true,
+      "value": ".units",
+      "unit": "count",
+      "additive": true,
+      "owner": "architect",
+      "description": "Units of product types that nobody knows yet."
+    },
+    {
+      "name": "proceeds",
+      "source": "asc",
+      "feeds": "*.sales_summary_daily",
+      "agg": "sum",
+      # Per unit, so it is multiplied; the sign is that of the units.
+      "value": ".units",
+      "times": ".developer_proceeds",
+      "segments": ["country"],
+      "unit": ".currency_of_proceeds",
+      "additive": true,
+      "owner": "marketing",
+      "description": "What is due to us by Apple's estimate, per currency; refunds are taken off."
+    },
+    {
+      "name": "customer_spend",
+      "source": "asc",
+      "feeds": "*.sales_summary_daily",
+      "agg": "sum",
+      "value": ".units",
+      # Refunds have negative units and a negative price both.
+      "times": ".customer_price",
+      "abs": ["times"],
+      "unit": ".customer_currency",
+      "additive": true,
+      "owner": "marketing",
+      "description": "What customers paid, per currency; refunds are taken off."
+    },
+    {
+      "name": "refunded_units",
+      "source": "asc",
+      "feeds": "*.sales_summary_daily",
+      "agg": "sum",
+      # Credits of complete-my-bundle have negative units, and are none.
+      "where": "(.units | startswith(\"-\")) and (.cmb // \"\") == \"\"",
+      "value": ".units",
+      "abs": ["value"],
+      "unit": "count",
+      "additive": true,
+      "owner": "product",
+      "description": "Units given back: those of rows with negative units, as a positive number."
+    },
+    {
+      "name": "refunded_proceeds",
+      "source": "asc",
+      "feeds": "*.sales_summary_daily",
+      "agg": "sum",
+      "where": "(.units | startswith(\"-\")) and (.cmb // \"\") == \"\"",
+      "value": ".units",
+      "times": ".developer_proceeds",
+      "abs": ["value", "times"],
+      "unit": ".currency_of_proceeds",
+      "additive": true,
+      "owner": "marketing",
+      "description": "Proceeds of the units given back, as a positive amount per currency."
+    },
+    {
+      "name": "active_subscriptions",
+      "source": "asc",
+      "feeds": "*.subscription_summary_daily",
+      "agg": "sum",
+      "value": ".active_standard_price_subscriptions",
+      # An empty cell is unknown, and no 0.
+      "missing": "",
+      "unit": "count",
+      "additive": { "date": false, "app_id": true, "platform": true },
+      "owner": "product",
+      "description": "Subscriptions at the standard price, as they stand at the day's end."
+    },
+    {
+      "name": "active_trials",
+      "source": "asc",
+      "feeds": "*.subscription_summary_daily",
+      "agg": "sum",
+      "value": ".active_free_trial_introductory_offer_subscriptions",
+      "missing": "",
+      "unit": "count",
+      "additive": { "date": false, "app_id": true, "platform": true },
+      "owner": "product",
+      "description": "Subscriptions in a free trial, as they stand at the day's end."
+    },
+    {
+      "name": "subscriptions_started",
+      "source": "asc",
+      "feeds": "*.subscription_event_summary_daily",
+      "agg": "sum",
+      "event": "Subscribe",
+      "value": ".quantity",
+      "missing": "",
+      "unit": "count",
+      "additive": true,
+      "owner": "product",
+      "description": "Subscriptions bought for the first time, without an offer."
+    },
+    {
+      "name": "subscriptions_renewed",
+      "source": "asc",
+      "feeds": "*.subscription_event_summary_daily",
+      "agg": "sum",
+      "event": ["Renew", "Renewal from Billing Retry"],
+      "value": ".quantity",
+      "missing": "",
+      "unit": "count",
+      "additive": true,
+      "owner": "product",
+      "description": "Subscriptions renewed at the standard price."
+    },
+    {
+      "name": "subscriptions_cancelled",
+      "source": "asc",
+      "feeds": "*.subscription_event_summary_daily",
+      "agg": "sum",
+      "event": ["Cancel", "Canceled from Billing Retry"],
+      "value": ".quantity",
+      "missing": "",
+      "unit": "count",
+      "additive": true,
+      "owner": "product",
+      "description": "Subscriptions that will not renew, or ended as they could not be billed."
+    },
+    {
+      "name": "subscriptions_refunded",
+      "source": "asc",
+      "feeds": "*.subscription_event_summary_daily",
+      "agg": "sum",
+      "event": "Refund",
+      "value": ".quantity",
+      "missing": "",
+      "unit": "count",
+      "additive": true,
+      "owner": "product",
+      "description": "Subscriptions refunded."
     }
   ]
 }
