@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "apps.h"
 #include "date.h"
 #include "db.h"
 #include "diag.h"
+#include "dim_apps.h"
 #include "exits.h"
 #include "file.h"
 #include "filter.h"

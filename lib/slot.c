@@ -210,6 +210,11 @@ write_top(struct jsonw *w, const struct receipt *r)
 		jsonw_bool(w, "unchanged", true);
 	jsonw_u64(w, "total_success", good);
 	jsonw_u64(w, "total_errors", errors);
+	if (r->billed) {
+		jsonw_u64(w, "jobs", r->jobs);
+		jsonw_u64(w, "bytes_processed", r->bytes_processed);
+		jsonw_u64(w, "bytes_billed", r->bytes_billed);
+	}
 }
 
 void
@@ -249,6 +254,7 @@ receipt_release(struct receipt *r)
 		free(s->input_sha256);
 		free(s->fingerprint);
 		free(s->base_batch);
+		free(s->stage);
 		free(s->reason);
 		buf_release(&s->lineage);
 		free(s);

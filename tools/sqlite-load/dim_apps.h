@@ -1,6 +1,6 @@
 /* dim_apps from the configuration of the apps. */
-#ifndef SQLITE_LOAD_APPS_H
-#define SQLITE_LOAD_APPS_H
+#ifndef SQLITE_LOAD_DIM_APPS_H
+#define SQLITE_LOAD_DIM_APPS_H
 
 #include "db.h"
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "buf.h"
 #include "conf.h"
 #include "exits.h"
 #include "json.h"
@@ -64,16 +65,18 @@ write_platforms(struct buf *out, const struct node *app)
 	buf_release(&one);
 }
 
+/* One app of the file. */
 static int
-add_app(struct db *d, const struct conf *c, const struct node *app, bool *bad)
+read_app(const struct conf *c, const struct node *app,
+    int (*take)(void *ctx, const struct app *a), void *ctx, bool *bad)
 {
 	struct buf all = BUF_INIT(TEXT_MAX), platforms = BUF_INIT(TEXT_MAX);
 	struct buf critical = BUF_INIT(TEXT_MAX);
 	const struct node *list = conf_list(c, app, "critical", bad);
-	const char *id = conf_str(c, app, "app_id", NULL, bad);
+	struct app a = {.id = conf_str(c, app, "app_id", NULL, bad)};
 	int rc = RC_CONFIG;
 
-	if (id == NULL && !*bad) {
+	if (a.id == NULL && !*bad) {
 		conf_wrong(c, app, "has no app_id");
 		*bad = true;
 	}
@@ -83,18 +86,15 @@ add_app(struct db *d, const struct conf *c, const struct node *app, bool *bad)
 		write_node(&critical, list, DEPTH);
 	else
 		buf_str(&critical, "[]");
+	a.name = conf_str(c, app, "name", a.id, bad);
+	a.zone = conf_str(c, app, "zone", NULL, bad);
+	a.currency = conf_str(c, app, "currency", NULL, bad);
+	a.owner = conf_str(c, app, "owner", NULL, bad);
+	a.platforms = buf_cstr(&platforms);
+	a.critical = buf_cstr(&critical);
+	a.config = buf_cstr(&all);
 	if (!*bad)
-		rc = db_run(d,
-		    "INSERT INTO dim_apps (app_id, name, platforms, time_zone,"
-		    " currency, owner, critical_kpis, config)"
-		    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-		    "ttttttt"
-		    "t",
-		    id, conf_str(c, app, "name", id, bad), buf_cstr(&platforms),
-		    conf_str(c, app, "zone", NULL, bad),
-		    conf_str(c, app, "currency", NULL, bad),
-		    conf_str(c, app, "owner", NULL, bad), buf_cstr(&critical),
-		    buf_cstr(&all));
+		rc = take(ctx, &a);
 	buf_release(&all);
 	buf_release(&platforms);
 	buf_release(&critical);
@@ -102,7 +102,8 @@ add_app(struct db *d, const struct conf *c, const struct node *app, bool *bad)
 }
 
 int
-apps_load(struct db *d, const char *file, uint64_t *count)
+apps_read(const char *file, int (*take)(void *ctx, const struct app *a),
+    void *ctx, uint64_t *count)
 {
 	struct conf *c;
 	const struct node *apps;
@@ -113,18 +114,12 @@ apps_load(struct db *d, const char *file, uint64_t *count)
 	if (rc != RC_OK)
 		return rc;
 	apps = conf_list(c, c->root, "apps", &bad);
-	rc = bad ? RC_CONFIG : db_begin(d);
-	if (rc == RC_OK)
-		rc = db_run(d, "DELETE FROM dim_apps", "");
+	rc = bad ? RC_CONFIG : RC_OK;
 	for (const struct node *a = apps != NULL ? apps->child : NULL;
 	     rc == RC_OK && a != NULL; a = a->next) {
-		rc = add_app(d, c, a, &bad);
+		rc = read_app(c, a, take, ctx, &bad);
 		++*count;
 	}
-	if (rc == RC_OK)
-		rc = db_commit(d);
-	else
-		db_rollback(d);
 	conf_free(c);
 	return rc;
 }

@@ -1,6 +1,7 @@
-/* A partition that is loaded, or that a verb touched; and the receipt. */
-#ifndef SQLITE_LOAD_SLOT_H
-#define SQLITE_LOAD_SLOT_H
+/* For loaders: a partition that is loaded, or that a verb touched; and the
+ * receipt, one line of JSON that says what became of them. */
+#ifndef WEIR_SLOT_H
+#define WEIR_SLOT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +14,7 @@ struct slot {
 	int64_t generation; /* 0: none */
 	char *day_tz, *run_id, *fetched_at, *quality, *input_sha256;
 	char *fingerprint, *base_batch; /* of one that stands there */
+	char *stage;                    /* its stage table; NULL: none */
 	int64_t base_generation;
 	struct buf lineage; /* kind NUL ref NUL ... */
 	enum outcome outcome;
@@ -28,6 +30,9 @@ struct receipt {
 	struct slot **slot; /* each of its own, so that they stay in place */
 	size_t n;
 	uint64_t rejected; /* records, here */
+	/* where jobs are billed: told with the counts */
+	bool billed;
+	uint64_t jobs, bytes_processed, bytes_billed;
 };
 
 /* Texts may be NULL, which is "". */
