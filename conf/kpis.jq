@@ -493,6 +493,8 @@
       "source": "asc",
       "feeds": "*.sales_summary_daily",
       "agg": "sum",
+      # Free apps have a currency and no proceeds: they are no money in it.
+      "where": "(.developer_proceeds | tonumber) != 0",
       # Per unit, so it is multiplied; the sign is that of the units.
       "value": ".units",
       "times": ".developer_proceeds",
@@ -507,6 +509,7 @@
       "source": "asc",
       "feeds": "*.sales_summary_daily",
       "agg": "sum",
+      "where": "(.customer_price | tonumber) != 0",
       "value": ".units",
       # Refunds have negative units and a negative price both.
       "times": ".customer_price",
@@ -535,7 +538,8 @@
       "source": "asc",
       "feeds": "*.sales_summary_daily",
       "agg": "sum",
-      "where": "(.units | startswith(\"-\")) and (.cmb // \"\") == \"\"",
+      "where": ("(.units | startswith(\"-\")) and (.cmb // \"\") == \"\""
+        + " and (.developer_proceeds | tonumber) != 0"),
       "value": ".units",
       "times": ".developer_proceeds",
       "abs": ["value", "times"],
