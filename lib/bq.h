@@ -40,6 +40,7 @@ bool bq_opt(struct bq *b, int key);
 enum {
 	BQ_NEW = 1, /* the datasets may be missing: they will be made, or are
 		       not needed. The location is then the declared one */
+	BQ_ELSEWHERE = 4, /* core may be missing where a place is declared */
 	BQ_OPS = 2, /* the ops dataset is read too, must lie where core does */
 };
 /*
@@ -174,6 +175,8 @@ void bq_sql(const struct bq *b, const char *text, size_t len, struct buf *out);
 /* Statements in the text, by the semicolons outside of strings and comments;
  * BEGIN … END counts as what it holds. */
 size_t bq_sql_statements(const char *text, size_t len);
+/* Does the text use the parameter @name? */
+bool bq_sql_uses(const char *text, size_t len, const char *name);
 
 struct bq_param {
 	const char *name,

@@ -1,5 +1,6 @@
 /* SQL texts: names of tables, statements, parameters; the query as a job. */
 #include <string.h>
+#include <strings.h>
 
 #include "bq_impl.h"
 #include "exits.h"
@@ -109,6 +110,30 @@ bq_sql_statements(const char *text, size_t len)
 		}
 	}
 	return count;
+}
+
+static bool
+word_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9') || c == '_';
+}
+
+bool
+bq_sql_uses(const char *text, size_t len, const char *name)
+{
+	size_t size = strlen(name);
+	enum token kind;
+	bool at = false;
+
+	for (size_t n; len > 0; text += n, len -= n) {
+		n = next_token(text, len, &kind);
+		if (at && len >= size && strncasecmp(text, name, size) == 0 &&
+		    (len == size || !word_char(text[size])))
+			return true;
+		at = kind == TOKEN_OTHER && *text == '@' && !at;
+	}
+	return false;
 }
 
 /* ---- the job ---- */
