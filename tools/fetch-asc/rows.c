@@ -22,6 +22,7 @@ enum {
 	BLOCK = 256 << 10,
 	TABLE_FIRST = 1 << 12,
 	TABLE_MAX = 1 << 21, /* slots: 24 MiB; 1.5 million different rows */
+	KNOWN = 64,
 };
 
 struct cell {
@@ -108,6 +109,11 @@ struct writer {
 	size_t warnings;
 	char strange[8][24];
 	struct cell cell[COLUMNS_MAX + 1];
+	uint32_t tab[COLUMNS_MAX + 1]; /* where a line's cells end */
+	bool escapes;                  /* the line has what JSON escapes */
+	size_t dates[COLUMNS_MAX], numbers[COLUMNS_MAX], n_dates, n_numbers;
+	char us[COLUMNS_MAX][DATE_LEN]; /* the date that iso was made of */
+	uint64_t known[KNOWN];          /* product types that were met */
 	char iso[COLUMNS_MAX][DATE_LEN + 1];
 	char plain[COLUMNS_MAX][48]; /* numbers without separators */
 	struct buf quoted;           /* cells of a comma file that had quotes */
@@ -190,12 +196,12 @@ put_text(char *o, const char *p, size_t n)
 	return o;
 }
 
-/* Short pieces; what is copied may be read 63 bytes further. */
-static char *
+/* Short pieces; 15 bytes after them can be read and written. */
+static inline char *
 put_raw(char *o, const char *p, size_t n)
 {
-	if (n > 0)
-		span_copy(o, p, n);
+	for (size_t i = 0; i < n; i += 16)
+		memcpy(o + i, p + i, 16);
 	return o + n;
 }
 
@@ -293,35 +299,53 @@ comma_cell(struct writer *w, const char *p, const char *end, struct cell *c)
 	return p;
 }
 
-static const char *
-next_tab(const char *p, const char *end)
+/* Where the cells of a line end, and whether anything in it must be escaped:
+ * one look at each byte. 15 bytes after the line can be read. */
+static size_t
+tabs(struct writer *w, const char *line, size_t len)
 {
+	size_t n = 0, most = w->columns;
+	uint32_t *at = w->tab;
+
+	w->escapes = false;
 #ifdef __SSE2__
-	const __m128i tab = _mm_set1_epi8('\t');
+	const __m128i tab = _mm_set1_epi8('\t'), quote = _mm_set1_epi8('"');
+	const __m128i slash = _mm_set1_epi8('\\'), low = _mm_set1_epi8(0x1f);
+	unsigned odd = 0;
 
-	for (; p < end; p += 16) {
-		unsigned m = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(
-		    tab, _mm_loadu_si128((const __m128i *)(const void *)p)));
+	for (size_t i = 0; i < len && n < most; i += 16) {
+		__m128i x =
+		    _mm_loadu_si128((const __m128i *)(const void *)(line + i));
+		__m128i t = _mm_cmpeq_epi8(x, tab);
+		unsigned m = (unsigned)_mm_movemask_epi8(t);
+		unsigned o = (unsigned)_mm_movemask_epi8(_mm_andnot_si128(
+		    t, _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, quote),
+					_mm_cmpeq_epi8(x, slash)),
+			   _mm_cmpeq_epi8(_mm_min_epu8(x, low), x))));
 
-		if (m != 0) {
-			p += __builtin_ctz(m);
-			break;
+		if (len - i < 16) {
+			m &= (1u << (len - i)) - 1;
+			o &= (1u << (len - i)) - 1;
 		}
+		odd |= o;
+		for (; m != 0 && n < most; m &= m - 1)
+			at[n++] = (uint32_t)i + (uint32_t)__builtin_ctz(m);
 	}
-	return p < end ? p : end;
+	w->escapes = odd != 0;
 #else
-	while (p < end && *p != '\t')
-		p++;
-	return p;
+	for (size_t i = 0; i < len && n < most; i++) {
+		if (line[i] == '\t')
+			at[n++] = (uint32_t)i;
+		w->escapes |= (unsigned char)line[i] < 0x20 || line[i] == '"' ||
+			      line[i] == '\\';
+	}
 #endif
+	return n;
 }
 
-/* Cells of a line; missing ones are empty. */
-
-static size_t
-split(struct writer *w, const char *p, const char *end)
+static void
+split_commas(struct writer *w, const char *p, const char *end)
 {
-	const struct layout *l = w->r->l;
 	size_t n = 0;
 
 	buf_reset(&w->quoted);
@@ -329,39 +353,80 @@ split(struct writer *w, const char *p, const char *end)
 	while (n < w->columns) {
 		struct cell *c = &w->cell[n++];
 
-		if (l->delim == ',') {
-			p = comma_cell(w, p, end, c);
-		} else {
-			const char *to = next_tab(p, end);
-
-			c->p = p;
-			c->n = (size_t)(to - p);
-			p = to;
-		}
+		p = comma_cell(w, p, end, c);
 		trim(c);
 		if (p >= end)
 			break;
 		p++;
 	}
-	for (size_t i = n; i < w->columns; i++)
-		w->cell[i] = (struct cell){NULL, 0};
-	return n;
+	for (; n < w->columns; n++)
+		w->cell[n] = (struct cell){NULL, 0};
+	w->escapes = true;
+}
+
+/* Cells of a line; missing ones are empty. */
+static void
+split(struct writer *w, const char *p, const char *end)
+{
+	size_t n, from = 0, len = (size_t)(end - p);
+
+	if (w->r->l->delim == ',') {
+		split_commas(w, p, end);
+		return;
+	}
+	n = tabs(w, p, len);
+	w->tab[n] = (uint32_t)len;
+	for (size_t i = 0; i < w->columns; i++) {
+		struct cell *c = &w->cell[i];
+
+		if (i > n) {
+			*c = (struct cell){NULL, 0};
+			continue;
+		}
+		c->p = p + from;
+		c->n = w->tab[i] - from;
+		from = w->tab[i] + 1;
+		if (c->n > 0 && (c->p[0] <= ' ' || c->p[c->n - 1] <= ' '))
+			trim(c);
+	}
 }
 
 static void
 normal(struct writer *w)
 {
+	for (size_t i = 0; i < w->n_dates; i++) {
+		size_t at = w->dates[i];
+		struct cell *c = &w->cell[at];
+
+		/* mostly the day of the row before */
+		if (c->n == DATE_LEN && w->iso[at][0] != '\0' &&
+		    memcmp(c->p, w->us[at], DATE_LEN) == 0) {
+			*c = (struct cell){w->iso[at], DATE_LEN};
+		} else if (to_iso(c, w->iso[at])) {
+			memcpy(w->us[at], c->p, DATE_LEN);
+			*c = (struct cell){w->iso[at], DATE_LEN};
+		}
+	}
+	for (size_t i = 0; i < w->n_numbers; i++) {
+		size_t n, at = w->numbers[i];
+		struct cell *c = &w->cell[at];
+
+		if (no_separators(c, w->plain[at], sizeof w->plain[at], &n))
+			*c = (struct cell){w->plain[at], n};
+	}
+}
+
+/* Columns that may need it. */
+static void
+set_normal(struct writer *w)
+{
 	const struct layout *l = w->r->l;
 
 	for (size_t i = 0; i < w->columns; i++) {
-		struct cell *c = &w->cell[i];
-		size_t n;
-
-		if (l->col[i].date && to_iso(c, w->iso[i]))
-			*c = (struct cell){w->iso[i], DATE_LEN};
-		else if (l->col[i].number &&
-			 no_separators(c, w->plain[i], sizeof w->plain[i], &n))
-			*c = (struct cell){w->plain[i], n};
+		if (l->col[i].date)
+			w->dates[w->n_dates++] = i;
+		else if (l->col[i].number)
+			w->numbers[w->n_numbers++] = i;
 	}
 }
 
@@ -374,14 +439,22 @@ look_at_product(struct writer *w, const struct cell *c)
 	    "IA9-M IAY IAY-M IA3 3T IAC 5 ";
 	char word[26];
 	char quoted[DIAG_QUOTE];
+	uint64_t v, *met;
 
 	if (c->n == 0 || c->n > 22)
+		return;
+	v = span_prefix(c->p, c->n);
+	met = &w->known[(v * 0x9e3779b97f4a7c15ull) >> 58];
+	if (c->n <= 8 && *met == v)
 		return;
 	word[0] = ' ';
 	memcpy(word + 1, c->p, c->n);
 	memcpy(word + 1 + c->n, " ", 2);
-	if (strstr(known, word) != NULL)
+	if (strstr(known, word) != NULL) {
+		if (c->n <= 8)
+			*met = v;
 		return;
+	}
 	for (size_t i = 0; i < w->warnings; i++) {
 		if (strcmp(w->strange[i], word) == 0)
 			return;
@@ -464,8 +537,11 @@ add_row(struct writer *w, const char *p, const char *end)
 	buf_u64(b, w->r->count + w->n + 1);
 	o = b->p + b->len;
 	for (size_t i = 0; i < l->n; i++) {
+		const struct cell *c = &w->cell[i];
+
 		o = put_raw(o, l->col[i].lead, l->col[i].lead_len);
-		o = put_text(o, w->cell[i].p, w->cell[i].n);
+		o = w->escapes ? put_text(o, c->p, c->n)
+			       : put_raw(o, c->p, c->n);
 		*o++ = '"';
 	}
 	memcpy(o, "}\n", 2);
@@ -533,6 +609,7 @@ rows_write(struct rows *r, struct spool *plain)
 	buf_init(&w->idents, SIZE_MAX / 2);
 	buf_init(&w->quoted, SIZE_MAX / 2);
 	table_make(&w->seen, TABLE_FIRST);
+	set_normal(w);
 	rc = each_line(plain, on_row, w);
 	flush_batch(w);
 	free(w->seen.key);
@@ -582,6 +659,7 @@ rows_days(const struct layout *l, struct spool *plain,
 	d->ctx = ctx;
 	d->last = INT32_MIN;
 	buf_init(&d->w.quoted, SIZE_MAX / 2);
+	set_normal(&d->w);
 	rc = each_line(plain, on_day, d);
 	buf_release(&d->w.quoted);
 	free(d);
