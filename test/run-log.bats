@@ -121,6 +121,16 @@ stage() { # TOOL PID STATUS
 	assert_equal "$(record records_written)" 12
 }
 
+@test "a run that published a part of its work is partial, and its status stays" {
+	run run-log -p x -- sh -c 'echo "{\"event\":\"note\",\"partial\":true}" >>"$WEIR_STATS"; exit 77'
+	assert_failure 77
+	run jq -r '"\(.status) \(.exit_status) \(.error_class)"' var/runs/runs.ndjson
+	assert_output 'partial 77 auth'
+	run run-log -p x -- sh -c 'echo "{\"event\":\"note\",\"partial\":true}" >>"$WEIR_STATS"'
+	assert_success
+	assert_equal "$(run-log --last 1 | jq -r .status)" success
+}
+
 @test "a second run of a pipeline is refused with 75, another pipeline is not" {
 	run-log -p x -- sleep 3 &
 	until [[ -s var/runs/x.open ]]; do sleep 0.02; done

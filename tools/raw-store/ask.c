@@ -181,6 +181,21 @@ verify_day(const struct shelf_day *d, void *ctx)
 
 /* ---- list ---- */
 
+/* What begin says the partition was made of, texts without escapes. */
+static void
+list_origin(struct jsonw *w, const struct manifest *m)
+{
+	static const char *const names[] = {
+	    "input_sha256", "salt_version", "pii_policy"};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct json_span v = json_member(&m->begin, names[i]);
+
+		if (v.type == JSON_STRING)
+			jsonw_raw(w, names[i], v.p, v.len);
+	}
+}
+
 static void
 list_version(
     struct reader *r, const struct shelf_day *d, const struct manifest *m)
@@ -200,6 +215,7 @@ list_version(
 	jsonw_u64(&w, "rejected", m->rejected);
 	if (*m->fetched_at != '\0')
 		jsonw_str(&w, "fetched_at", m->fetched_at);
+	list_origin(&w, m);
 	jsonw_str(&w, "stored_at", m->stored_at);
 	jsonw_end(&w);
 	out_record(&r->out, r->line.p, r->line.len);

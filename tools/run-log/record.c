@@ -27,12 +27,14 @@
 enum { RESEND = 20 }; /* records handed to the warehouse each time */
 
 const char *
-run_status_word(int status)
+run_status_word(const struct run *run)
 {
+	int status = run->status;
+
 	if (status == RC_OK)
 		return "success";
 	return status == RC_PARTIAL || status == RC_NOTREADY ||
-		       status == RC_WARNINGS
+		       status == RC_WARNINGS || run->tally.partial
 		   ? "partial"
 		   : "failed";
 }
@@ -168,7 +170,7 @@ run_json(const struct run *run, struct buf *out)
 	jsonw_begin(&w, out, '{');
 	w_head(&w, run);
 	w_time(&w, "end_time", run->end_ms);
-	jsonw_str(&w, "status", run_status_word(run->status));
+	jsonw_str(&w, "status", run_status_word(run));
 	jsonw_u64(&w, "records_written", records_written(t));
 	w_error(&w, run);
 	jsonw_i64(&w, "exit_status", run->status);
@@ -382,7 +384,7 @@ static int
 common_log(const struct run *run)
 {
 	struct buf line = BUF_INIT(RECORD_MAX);
-	const char *word = run_status_word(run->status);
+	const char *word = run_status_word(run);
 	struct jsonw w;
 	int rc;
 
@@ -594,7 +596,7 @@ record_textfile(const struct run *run)
 	    {"run_status", "Of the last run: 0 success, 1 partial, 2 failed.",
 		true,
 		ok                                                     ? 0
-		: strcmp(run_status_word(run->status), "partial") == 0 ? 1
+		: strcmp(run_status_word(run), "partial") == 0 ? 1
 								       : 2},
 	    {"run_records_written", "Records written by the last run.", true,
 		(double)records_written(&run->tally)},

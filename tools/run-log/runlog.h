@@ -45,6 +45,7 @@ struct tally {
 	uint64_t records;              /* of notes */
 	char reason[MESSAGE_MAX + 1];  /* of a note */
 	int32_t data_through;          /* of a note; INT32_MIN: none */
+	bool partial; /* of a note: what went well is published */
 };
 
 struct run {
@@ -79,8 +80,8 @@ uint64_t tally_sum(const struct tally *t, const char *name, const char *suffix);
 /* The largest sum of a count of a single tool. */
 uint64_t tally_max(const struct tally *t, const char *name);
 
-/* "success", "partial" or "failed" for an exit status. */
-const char *run_status_word(int status);
+/* "success", "partial" or "failed". */
+const char *run_status_word(const struct run *run);
 /* The line to keep of what the command said: of the gravest stage if it said
  * something, else the last. Secrets and addresses are taken out. */
 void run_message(const struct run *run, struct buf *out);

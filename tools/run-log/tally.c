@@ -130,6 +130,8 @@ take_note(struct tally *t, const struct json_span *o)
 	v = json_member(o, "records_written");
 	if (json_i64(&v, &n) && n > 0)
 		t->records += (uint64_t)n;
+	if (json_member(o, "partial").type == JSON_TRUE)
+		t->partial = true;
 	if (json_member(o, "reason").type == JSON_STRING)
 		(void)text_of(o, "reason", t->reason, sizeof t->reason);
 	if (json_member(o, "message").type == JSON_STRING)
