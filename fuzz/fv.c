@@ -1,6 +1,7 @@
 /*
  * Any valid JSON as a row of BigQuery, over a schema with every type: refused,
- * or one sound object. The first byte chooses how much of the schema is there.
+ * or one sound object. The first byte chooses how much of the schema is there
+ * and the form of the rows.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@ static const char schema[] =
     "{\"name\":\"i\",\"type\":\"INTEGER\"},"
     "{\"name\":\"f\",\"type\":\"FLOAT\"},{\"name\":\"b\",\"type\":\"BOOL\"},"
     "{\"name\":\"t\",\"type\":\"TIMESTAMP\"},"
+    "{\"name\":\"n\",\"type\":\"BIGNUMERIC\"},"
+    "{\"name\":\"j\",\"type\":\"JSON\"},"
     "{\"name\":\"l\",\"type\":\"INT64\",\"mode\":\"REPEATED\"},"
     "{\"name\":\"r\",\"type\":\"RECORD\",\"mode\":\"REPEATED\",\"fields\":["
     "{\"name\":\"k\",\"type\":\"STRING\"},"
@@ -27,7 +30,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const selects[] = {
-	    "s", "i", "f", "b", "t", "l", "r.k", "r.v,r.k", NULL};
+	    "s", "i", "f", "b", "t", "l", "r.k", "r.v,r.k", "n", "j", NULL};
 	struct buf out = BUF_INIT(16u << 20);
 	struct json_span fields = json_value(schema);
 	struct json_error e;
@@ -39,9 +42,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	text = xcalloc(1, size - 1 + JSON_PAD);
 	memcpy(text, data + 1, size - 1);
-	v = fv_new(&fields, selects[data[0] % 9], &why);
+	v = fv_new(&fields, selects[data[0] % 11], &why);
 	if (v == NULL)
 		abort();
+	if (data[0] >= 128 && !fv_style(v, FV_QUERY, NULL, &why))
+		abort();
+	if (data[0] >= 160)
+		fv_style(v, data[0] >= 192 ? FV_JSON : FV_NUMBER, NULL, &why);
 	if (fv_row(v, text, size - 1, &out) == NULL) {
 		if (!json_check(out.p, out.len, true, &e))
 			abort();
