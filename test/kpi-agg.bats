@@ -573,3 +573,273 @@ END
 		[[ $stderr == *"out of memory"* ]]
 	done
 }
+
+# ---- metrics by feed, products, maps ----
+
+# A dictionary of two feeds, of two levels of the same thing.
+levels() {
+	cat >l.jq <<'END'
+{ "version": "l", "sources": { "ads": {
+    "date": ".d", "stream": ".camp", "platform": "all",
+    "segments": { "campaign": { "value": ".camp" } } } },
+  "metrics": [
+    { "name": "spend", "source": "ads", "agg": "sum", "feeds": "*.campaign",
+      "value": ".spend", "unit": ".cur", "segments": ["campaign"] },
+    { "name": "got", "source": "ads", "agg": "sum", "feeds": "*.campaign",
+      "value": ".got", "unit": ".cur", "segments": ["campaign"] },
+    { "name": "n", "source": "ads", "agg": "sum", "feeds": "*.campaign",
+      "value": ".n", "segments": ["campaign"] },
+    { "name": "cost", "source": "ads", "agg": "ratio", "num": "spend", "den": "n",
+      "places": 2, "segments": ["campaign"] },
+    { "name": "back", "source": "ads", "agg": "ratio", "num": "got", "den": "spend",
+      "places": 2, "segments": ["campaign"], "unit": "ratio" },
+    { "name": "reach", "source": "ads", "agg": "one", "feeds": ["*.account"],
+      "value": ".reach" } ] }
+END
+	cat >apps.jq <<'END'
+{ "apps": [
+  { "app_id": "a", "currency": "SEK", "sources": { "ads": { "feeds": "act_1", "streams": "c2" } } },
+  { "app_id": "b", "currency": "SEK", "sources": { "ads": { "feeds": "act_1", "streams": ["c1", "c3"] } } } ] }
+END
+}
+
+ads() { # FEED: rows on stdin
+	ndjson-part --source ads --feed "$1" --date 2026-11-19 --allow-empty -- cat |
+		kpi-agg --kpis l.jq --source ads
+}
+
+short() { # METRIC: what rows say of it, in their own digits
+	grep "\"metric\":\"$1\"" | sed 's/.*"app_id":\([^,]*\),"platform":\([^,]*\),.*"segment":\("[^"]*"\),"value":\([^,]*\),.*"unit":\("[^"]*"\).*/[\1,\2,\3,\4,\5]/'
+}
+
+@test "a metric counts in its feeds alone: elsewhere it has no row, not even of 0" {
+	levels
+	cat >rows <<'END'
+{"d":"2026-11-19","camp":"c1","spend":"10.50","got":"21","cur":"SEK","n":"3","reach":"7"}
+{"d":"2026-11-19","camp":"c2","spend":"0.1","cur":"SEK","reach":"5"}
+{"d":"2026-11-19","camp":"c3","spend":"0.2","cur":"SEK","reach":"5"}
+END
+	ads act_1.campaign <rows >o 2>err
+	[ ! -s err ]
+	assert_equal "$(jq -r '.metric // empty' o | sort -u | paste -sd,)" back,cost,got,n,spend
+	run -0 short spend <o
+	assert_output '["a","all","",0.1,"SEK"]
+["a","all","campaign=c2",0.1,"SEK"]
+["b","all","",10.7,"SEK"]
+["b","all","campaign=c1",10.5,"SEK"]
+["b","all","campaign=c3",0.2,"SEK"]'
+	# of something that brought nothing back it is 0
+	run -0 short back <o
+	assert_output '["a","all","",0,"ratio"]
+["a","all","campaign=c2",0,"ratio"]
+["b","all","",1.96,"ratio"]
+["b","all","campaign=c1",2,"ratio"]
+["b","all","campaign=c3",0,"ratio"]'
+	# of nothing it is null
+	run -0 short cost <o
+	assert_line --index 0 '["a","all","",null,"SEK"]'
+	# an empty day has rows for the metrics of its feed
+	ads act_1.campaign </dev/null >o
+	assert_equal "$(jq -c 'select(.metric) | [.app_id, .metric, .value]' o | paste -sd' ')" \
+		'["a","back",null] ["a","cost",null] ["a","got",0] ["a","n",0] ["a","spend",0] ["b","back",null] ["b","cost",null] ["b","got",0] ["b","n",0] ["b","spend",0]'
+	ads act_1.account </dev/null >o
+	assert_equal "$(jq -c 'select(.metric) | [.app_id, .metric, .value]' o | paste -sd' ')" \
+		'["a","reach",null] ["b","reach",null]'
+}
+
+@test "a feed that no metric counts is told once, and so is input without a feed" {
+	levels
+	row='{"d":"2026-11-19","camp":"c1","spend":1}'
+	{
+		echo "$row" | ndjson-part --source ads --feed act_1.ad --date 2026-11-19 -- cat
+		echo "${row/19/20}" | ndjson-part --source ads --feed act_1.ad --date 2026-11-20 -- cat
+	} >in
+	run -0 --separate-stderr kpi-agg --kpis l.jq --source ads in
+	assert_equal "$(grep -c "act_1.ad: warning: no metric of l.jq counts this feed" <<<"$stderr")" 1
+	run -0 jq -c 'select(.metric)' <<<"$output"
+	assert_output ''
+	run -0 --separate-stderr kpi-agg --kpis l.jq --source ads <<<"$row"
+	[[ $stderr == *"no metric of l.jq counts records without a feed"* ]]
+}
+
+@test "the value of the only record; of none and of several there is none" {
+	levels
+	sed -i 's/"feeds": "act_1", "streams": \["c1", "c3"\]/"feeds": "act_2"/' apps.jq
+	local one='{"d":"2026-11-19","reach":"9007199254740993"}'
+	local none='{"d":"2026-11-19"}'
+	reach() {
+		ads act_2.account | short reach
+	}
+	run -0 reach <<<"$one"
+	assert_output '["b","all","",9007199254740993,""]'
+	run -0 reach <<<"$none"$'\n'"$one"
+	assert_output '["b","all","",9007199254740993,""]'
+	run -0 reach <<<"$one"$'\n'"$one"
+	assert_output '["b","all","",null,""]'
+	run -0 reach <<<"$none"
+	assert_output '["b","all","",null,""]'
+	# and in pieces
+	piece() { # I ROW
+		ndjson-part --source ads --feed act_2.account --date 2026-11-19 -- echo "$2" |
+			kpi-agg --kpis l.jq --source ads --partial "$1/2"
+	}
+	merged() {
+		kpi-agg --kpis l.jq --source ads --merge p1 p2 | short reach
+	}
+	piece 1 "$one" >p1
+	piece 2 "$none" >p2
+	run -0 merged
+	assert_output '["b","all","",9007199254740993,""]'
+	piece 2 "$one" >p2
+	run -0 merged
+	assert_output '["b","all","",null,""]'
+}
+
+@test "pieces of records without platforms give the bytes of one go" {
+	levels
+	for i in 1 2 3 4 5 6; do
+		echo "{\"d\":\"2026-11-19\",\"camp\":\"c$((i % 3 + 1))\",\"spend\":\"$i.0$i\",\"n\":$i,\"got\":\"0.$i\",\"cur\":\"SEK\"}"
+	done >rows
+	ads act_1.campaign <rows >whole
+	for i in 1 2; do
+		sed -n "$((3 * i - 2)),$((3 * i))p" rows |
+			ndjson-part --source ads --feed act_1.campaign --date 2026-11-19 -- cat |
+			kpi-agg --kpis l.jq --source ads --partial $i/2 >p$i
+	done
+	kpi-agg --kpis l.jq --source ads --merge p2 p1 | grep -v '^{"@' >merged
+	[ "$(wc -l <merged)" = 25 ]
+	grep -v '^{"@' whole | diff - merged
+}
+
+@test "money by money: each currency by itself, also one that only one side has" {
+	levels
+	cat >rows <<'END'
+{"d":"2026-11-19","camp":"c1","spend":"10","got":"5","cur":"SEK","n":1}
+{"d":"2026-11-19","camp":"c3","spend":"4","cur":"EUR","n":1}
+END
+	ads act_1.campaign <rows >o
+	run -0 short back <o
+	assert_output '["a","all","",null,"ratio"]
+["b","all","",null,"mixed"]
+["b","all","campaign=c1",0.5,"ratio"]
+["b","all","campaign=c3",0,"ratio"]
+["b","all","currency=EUR",0,"ratio"]
+["b","all","currency=SEK",0.5,"ratio"]'
+}
+
+# Of product types and prices, as a shop's report has them.
+shop() {
+	cat >s.jq <<'END'
+{ "version": "s", "sources": { "shop": {
+    "date": ".d", "app_id": [".parent", ".sku"], "event": ".type // .event",
+    "platform": { "value": ".type // .device", "map": { "mac": ["F1", "F7"], "tv": "TV" }, "default": "ios" },
+    "events": ["1", "F1", "F7", "IA"] } },
+  "metrics": [
+    { "name": "new", "source": "shop", "agg": "sum", "event": ["1", "F1"], "value": ".units" },
+    { "name": "other", "source": "shop", "agg": "sum", "unlisted": true, "value": ".units" },
+    { "name": "due", "source": "shop", "agg": "sum", "value": ".units", "times": ".each", "missing": [""] },
+    { "name": "paid", "source": "shop", "agg": "sum", "value": ".units", "times": ".price", "abs": ["times"] },
+    { "name": "back", "source": "shop", "agg": "sum", "where": ".units | startswith(\"-\")",
+      "value": ".units", "times": ".each", "missing": "", "abs": ["value", "times"] },
+    { "name": "most", "source": "shop", "agg": "max", "value": ".units", "times": ".each", "missing": "" } ] }
+END
+}
+
+sold() {
+	kpi-agg --kpis s.jq --source shop
+}
+
+@test "products are exact, with the sign of their factors or without" {
+	shop
+	cat >rows <<'END'
+{"d":"2026-11-19","sku":"A","parent":"","type":"1","units":"3","each":"0.1","price":"0.99"}
+{"d":"2026-11-19","sku":"A","parent":"","type":"1","units":"-2","each":"0.7000","price":"-0.99"}
+{"d":"2026-11-19","sku":"A","type":"1","units":"12345678901234567","each":"0.000000000000000001","price":1e3}
+{"d":"2026-11-19","sku":"A","type":"1","units":"5","each":null,"price":0}
+{"d":"2026-11-19","sku":"A","type":"1","units":"5","each":"","price":0}
+END
+	values() {
+		sold <rows 2>/dev/null | grep '"platform":"ios"' |
+			sed 's/.*"metric":"\([a-z]*\)".*"value":\([^,]*\),.*/\1 \2/'
+	}
+	run -0 values
+	assert_output 'back 1.4
+due -1.087654321098765433
+most 0.3
+new 12345678901234578
+other 0
+paid 12345678901234567000.99'
+}
+
+@test "a product of more than 38 digits is a bad record" {
+	shop
+	run -65 sold <<<'{"d":"2026-11-19","sku":"A","type":"1","units":"12345678901234567891","each":"98765432109876543219","price":1}'
+	assert_output --partial 'kpi-agg: -:1:1: '
+	assert_output --partial 'the product of a metric has more than 38 digits'
+	run -65 sold <<<'{"d":"2026-11-19","sku":"A","type":"1","units":"3","each":"1,000.5","price":1}'
+	assert_output --partial 'the value of a metric is no number'
+}
+
+@test "platforms by a map, apps by the first id that is not empty, names that are not listed" {
+	shop
+	cat >apps.jq <<'END'
+{ "apps": [ { "app_id": "a", "sources": { "shop": { "ids": ["SKU.A"], "platforms": ["ios", "mac"] } } } ] }
+END
+	cat >rows <<'END'
+{"d":"2026-11-19","sku":"SKU.A","parent":"","type":"1","units":"1","each":"0","price":"0"}
+{"d":"2026-11-19","sku":"coins","parent":"SKU.A","type":"IA","units":"10","each":"0","price":"0"}
+{"d":"2026-11-19","sku":"SKU.A","parent":"","type":"F1","units":"100","each":"0","price":"0"}
+{"d":"2026-11-19","sku":"SKU.A","parent":"","type":"F1X","units":"1000","each":"0","price":"0"}
+{"d":"2026-11-19","sku":"SKU.A","parent":"","event":"1","device":"TV","units":"10000","each":"0","price":"0"}
+END
+	sold <rows >o 2>err
+	assert_equal "$(<err)" "kpi-agg: warning: event name 'F1X' is not in s.jq (1 records)"
+	run -0 short new <o
+	assert_output '["a","all","",10101,""]
+["a","ios","",1,""]
+["a","mac","",100,""]
+["a","tv","",10000,""]'
+	run -0 short other <o
+	assert_output '["a","all","",1000,""]
+["a","ios","",1000,""]
+["a","mac","",0,""]
+["a","tv","",0,""]'
+}
+
+@test "what is wrong in these members is refused with its path" {
+	bad() { # FILE SED MESSAGE SOURCE
+		sed "$2" "$1" >bad.jq
+		run -78 kpi-agg --kpis bad.jq --source "$4" </dev/null
+		assert_output --partial "bad.jq: $3"
+	}
+	levels
+	bad l.jq 's/"num": "spend", "den": "n",/"num": "spend", "den": "n", "feeds": "x",/' \
+		'.metrics[3].feeds: a ratio is of the feeds of its num and den' ads
+	bad l.jq '0,/"feeds": "\*.campaign"/s//"feeds": []/' '.metrics[0].feeds: names no feed' ads
+	bad l.jq '/"n", "source"/s/"\*.campaign"/"*.x"/' '.metrics[3]: num and den must be of the same feeds' ads
+	bad l.jq 's/"den": "n"/"den": "reach"/' '.metrics[3].den: no such metric of this source that is no ratio, avg, one or funnel' ads
+	bad l.jq 's/"agg": "one"/"agg": "one", "additive": true/' '.metrics[5].additive: this kind of metric does not add up' ads
+	bad l.jq 's/"value": ".reach"/"owner": "x"/' '.metrics[5]: needs "value"' ads
+	shop
+	bad s.jq 's/"tv": "TV"/"tv": "F1"/' '.sources.shop.platform.map: "F1" is there twice' shop
+	bad s.jq 's/"tv": "TV"/"all": "TV"/' '.sources.shop.platform.map.all: a platform is named in a-z' shop
+	bad s.jq 's/"default": "ios"/"default": "all"/' '.sources.shop.platform.default: a platform is named in a-z' shop
+	bad s.jq 's/"value": ".type \/\/ .device", //' '.sources.shop.platform: needs "value"' shop
+	bad s.jq 's/"default": "ios"/"other": "ios"/' '.sources.shop.platform.other' shop
+	bad s.jq 's/"unlisted": true/"unlisted": true, "event": "1"/' '.metrics[1].unlisted: needs "events" in the source' shop
+	bad s.jq 's/"abs": \["times"\]/"abs": ["price"]/' '.metrics[3].abs[0]: must be "value" or "times"' shop
+	bad s.jq 's/"agg": "max", "value": ".units"/"agg": "count"/' '.metrics[5].times: needs "value"' shop
+	bad s.jq 's/\[".parent", ".sku"\]/[]/' '.sources.shop.app_id: must be an expression' shop
+	wrong_apps() { # SED MESSAGE SOURCE
+		sed "$1" "$ROOT/conf/apps.jq" >bad.jq
+		run -78 kpi-agg --kpis "$K" --apps bad.jq --source "$3" </dev/null
+		assert_output --partial "bad.jq: $2"
+	}
+	wrong_apps '0,/"account": "1001"/s//"account": "act_1001"/' '.apps[0].sources.meta.accounts[0]: needs "account", the digits of its id' meta
+	wrong_apps '0,/"level": "campaign"/s//"level": "page"/' '.apps[0].sources.meta.accounts[0].level: must be account' meta
+	wrong_apps '0,/"account": "1001"/s//"account": "1003"/' '.apps[0].sources.meta.accounts[1]: an app has one ad account' meta
+	wrong_apps '0,/"window": 28/s//"window": 0/' '.apps[0].sources.meta.window: must be 1 to 400 days' meta
+	wrong_apps '0,/"zone": "America/s//"zone": "Amerika/' '.apps[0].sources.asc.zone: no such time zone' asc
+	wrong_apps '0,/"vendor"/s//"seller"/' '.apps[0].sources.asc.seller' asc
+	wrong_apps '/skus/s/com.example.betet/com.example.flocken/' '.: id "com.example.flocken" is of two apps' asc
+}

@@ -86,6 +86,7 @@ struct tool {
 	int32_t day;
 	struct whole *wholes, *into;
 	uint64_t keys, groups;
+	char *uncounted; /* the last feed that no metric is of: told once */
 };
 
 static struct tool *
@@ -98,10 +99,14 @@ static void
 start_agg(struct tool *t, struct agg *a, const char *feed)
 {
 	agg_init(a, t->d, t->apps);
-	if (!agg_feed(a, feed))
+	if (!agg_feed(a, feed) &&
+	    (t->uncounted == NULL || strcmp(t->uncounted, feed) != 0)) {
 		warn_msg(*feed == '\0' ? "input" : feed,
 		    "warning: no metric of %s counts %s", t->kpis,
 		    *feed == '\0' ? "records without a feed" : "this feed");
+		free(t->uncounted);
+		t->uncounted = xstrdup(feed);
+	}
 	a->set = fpset_new(t->max_memory);
 	a->max_groups = t->max_groups;
 	a->max_memory = t->max_memory;
@@ -752,5 +757,6 @@ main(int argc, char **argv)
 	apps_free(t.apps);
 	dict_free(t.d);
 	free(apps);
+	free(t.uncounted);
 	return rc;
 }
