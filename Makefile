@@ -14,8 +14,9 @@ JOBS = $(shell nproc 2>/dev/null || echo 2)
 # A new tool is one word here and, at need, LIBS_<tool>.
 TOOLS = event-id ndjson-scrub ndjson-validate ndjson-dedup kpi-agg \
     ndjson-part raw-store sqlite-load sqlite-query run-log fetch-asc fetch-ga4 \
-    fetch-meta
+    fetch-meta bq-query
 LIBS_run-log = -lcurl
+LIBS_bq-query = -lcurl
 LIBS_fetch-asc = -lcurl
 LIBS_fetch-ga4 = -lcurl
 LIBS_fetch-meta = -lcurl
@@ -81,9 +82,10 @@ $(B)/schema.inc: $(sort $(wildcard pipelines/sql/sqlite/*.sql))
 	sed 's/[\\"]/\\&/g; s/.*/"&\\n",/' $^ > $@.new
 	mv $@.new $@
 
-# The columns of the export, for the stand-in of BigQuery.
+# The columns of the export, for its SQL and for the stand-in of BigQuery.
 CFLAGS_google = -I$(B)
-$(B)/test/sim/google.o: $(B)/ga4-schema.inc
+CFLAGS_sql_schema = -I$(B)
+$(B)/test/sim/google.o $(B)/tools/kpi-agg/sql_schema.o: $(B)/ga4-schema.inc
 $(B)/ga4-schema.inc: test/data/ga4-events.schema.json
 	@mkdir -p $(@D)
 	sed 's/[\\"]/\\&/g; s/.*/"&\\n",/' $< > $@.new
