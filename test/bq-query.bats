@@ -301,3 +301,54 @@ config() { # of the last job that was sent
 	cmp one two
 	assert_equal "$(<two)" '{"n":1}'
 }
+
+@test "memory stays under 64 MiB whatever the size of a page" {
+	[[ -z ${SAN:-} ]] || skip "sanitizers need more"
+	{
+		printf '{"jobComplete":true,"totalRows":"1600000","schema":{"fields":[{"name":"n","type":"INTEGER"},{"name":"s","type":"STRING"}]},"rows":['
+		yes '{"f":[{"v":"1234567"},{"v":"the text of a column that is a little long for what it says"}]},' |
+			head -1599999 | tr -d '\n'
+		printf '{"f":[{"v":"1"},{"v":"x"}]}]}'
+	} >page
+	{
+		local a body
+		for a in "$PLACE" "$DRY" "$DONE" \
+			'200 {"jobComplete":true,"totalRows":"1600000","schema":{"fields":[{"name":"n","type":"INTEGER"},{"name":"s","type":"STRING"}]}}'; do
+			body=$(jq -c . <<<"${a#* }")
+			printf 'read\nsend HTTP/1.1 200 X\\r\\nContent-Length: '
+			printf '%d\\r\\n\\r\\n%s\n' "${#body}" "$body"
+		done
+		printf 'read\nok page Content-Type: application/json\\r\\n\n'
+	} | raw
+	/usr/bin/env time -f %M -o rss bq-query --no-auth --allow-http \
+		--quiet --project p --bigquery-url "$URL" 'SELECT 1' >out
+	assert_equal "$(wc -l <out)" 1600000
+	assert_equal "$(tail -1 out)" '{"n":1,"s":"x"}'
+	echo "$(wc -c <page) bytes, $(cat rss) KiB"
+	[ "$(cat rss)" -lt 65536 ]
+}
+
+@test "a token that ends in the middle is asked for anew, once" {
+	(umask 077 && jq -n \
+		'{type:"authorized_user",client_id:"i",client_secret:"sss",
+		refresh_token:"rrr"}' >user.json)
+	local done='200 {"status":{"state":"DONE"},"statistics":{"query":{"statementType":"DELETE"}}}'
+	play '200 {"access_token":"tok-one","expires_in":3600,"token_type":"Bearer"}' \
+		"$PLACE" "$DRY" '200 {"status":{"state":"PENDING"}}' '401 {}' \
+		'200 {"access_token":"tok-two","expires_in":3600,"token_type":"Bearer"}' \
+		"$done"
+	run --separate-stderr bq-query --credentials user.json --token-url "$URL/t" \
+		--allow-http --project p --bigquery-url "$URL" --backoff 1 \
+		--quiet --write --request r 'DELETE x'
+	assert_success
+	assert_equal "$(cut -d' ' -f2 "$LOG" | xargs)" "POST GET POST POST GET POST GET"
+	assert_equal "$(grep -ac 'Bearer tok-one' "$LOG.full") $(grep -ac 'Bearer tok-two' "$LOG.full")" "4 1"
+	[[ $output$stderr != *tok-* ]]
+	play '200 {"access_token":"tok-one","expires_in":3600,"token_type":"Bearer"}' \
+		"$PLACE" "$DRY" '200 {"status":{"state":"PENDING"}}' '401 {}' \
+		'200 {"access_token":"tok-two","expires_in":3600,"token_type":"Bearer"}' \
+		'401 {}'
+	run -77 --separate-stderr bq-query --credentials user.json --token-url "$URL/t" \
+		--allow-http --project p --bigquery-url "$URL" --backoff 1 \
+		--quiet --write --request r 'DELETE x'
+}
