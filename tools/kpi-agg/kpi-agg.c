@@ -16,6 +16,7 @@
 #include "reader.h"
 #include "rows.h"
 #include "sha.h"
+#include "sql.h"
 #include "stats.h"
 
 /* Raised when partial results of an older one would not fit. */
@@ -33,6 +34,15 @@ enum {
 	OPT_MERGE,
 	OPT_MAX_GROUPS,
 	OPT_MAX_MEMORY,
+	OPT_SQL,
+	OPT_PROJECT,
+	OPT_DATASET,
+	OPT_PROPERTY,
+	OPT_DATE,
+	OPT_SINCE,
+	OPT_UNTIL,
+	OPT_INTRADAY,
+	OPT_SCHEMA,
 };
 
 static const struct opt options[] = {
@@ -49,6 +59,18 @@ static const struct opt options[] = {
 	"most accumulators in a partition, default 1000000"},
     {"max-memory", OPT_MAX_MEMORY, "size",
 	"most memory for distinct keys, default no limit"},
+    {"sql", OPT_SQL, "bigquery", "count nothing; write SQL that does"},
+    {"project", OPT_PROJECT, "id", "project of the export"},
+    {"property", OPT_PROPERTY, "id", "GA4 property"},
+    {"dataset", OPT_DATASET, "name",
+	"dataset of the export, default analytics_PROPERTY"},
+    {"date", OPT_DATE, "date", "the day, YYYY-MM-DD"},
+    {"since", OPT_SINCE, "date", "first of several days"},
+    {"until", OPT_UNTIL, "date", "last of several days"},
+    {"intraday", OPT_INTRADAY, "date",
+	"take this day from the intraday table; may be given again"},
+    {"schema", OPT_SCHEMA, "file",
+	"schema of the tables, as BigQuery gives it"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -56,7 +78,10 @@ static const struct opt_set set = {
     "[--apps file] [--app id] [--wide] [--partial i/n | --merge]\n"
     "[--max-groups count] [--max-memory size] [--rejects file]\n"
     "[--max-rejects count] [--max-line size] [--plain] [--quiet]\n"
-    "--kpis file --source name [file ...]",
+    "--kpis file --source name [file ...]\n"
+    "--sql bigquery --project id --property id [--dataset name]\n"
+    "--date date | --since date --until date [--intraday date]\n"
+    "[--schema file] [--apps file] --kpis file --source ga4",
     {options, filter_options}};
 
 /* A partition that partial results are put together to. */
@@ -86,7 +111,11 @@ struct tool {
 	int32_t day;
 	struct whole *wholes, *into;
 	uint64_t keys, groups;
-	char *uncounted; /* the last feed that no metric is of: told once */
+	char *uncounted;    /* the last feed that no metric is of: told once */
+	bool sql, sql_only; /* sql_only: an option that --sql alone has */
+	struct sql_options q;
+	bool since, until;
+	int32_t *intraday;
 };
 
 static struct tool *
@@ -609,9 +638,74 @@ parse_piece(struct tool *t)
 		opt_wrong(&set, "--partial: must be I/N, 1/4 for example");
 }
 
+/* A name that stands in the statement as it is. */
+static const char *
+table_name(const char *more)
+{
+	const char *s = opt_arg();
+
+	for (const char *p = s; *p != '\0'; p++)
+		if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			(*p >= '0' && *p <= '9') || *p == '_' ||
+			strchr(more, *p) != NULL))
+			opt_wrong(&set, "%s: letters, digits, _ and - alone",
+			    opt_name());
+	if (*s == '\0' || strlen(s) > 200)
+		opt_wrong(&set, "%s: 1 to 200 letters and digits", opt_name());
+	return s;
+}
+
+/* Options of --sql; false: it is none. */
+static bool
+take_sql(struct tool *t, int key)
+{
+	switch (key) {
+	case OPT_SQL:
+		t->sql = true;
+		if (strcmp(opt_arg(), "bigquery") != 0)
+			opt_wrong(&set, "--sql: bigquery is the only one");
+		return true;
+	case OPT_PROJECT:
+		t->q.project = table_name("-.:");
+		break;
+	case OPT_DATASET:
+		t->q.dataset = table_name("");
+		break;
+	case OPT_PROPERTY:
+		t->q.property = table_name("-");
+		break;
+	case OPT_DATE:
+		t->q.since = t->q.until = opt_date();
+		t->since = t->until = true;
+		break;
+	case OPT_SINCE:
+		t->q.since = opt_date();
+		t->since = true;
+		break;
+	case OPT_UNTIL:
+		t->q.until = opt_date();
+		t->until = true;
+		break;
+	case OPT_INTRADAY:
+		t->intraday = xreallocarray(
+		    t->intraday, t->q.nintraday + 1, sizeof *t->intraday);
+		t->intraday[t->q.nintraday++] = opt_date();
+		break;
+	case OPT_SCHEMA:
+		t->q.schema = opt_arg();
+		break;
+	default:
+		return false;
+	}
+	t->sql_only = true;
+	return true;
+}
+
 static void
 take_option(struct tool *t, struct filter *f, int key)
 {
+	if (take_sql(t, key))
+		return;
 	switch (key) {
 	case OPT_KPIS:
 		t->kpis = opt_arg();
@@ -723,6 +817,61 @@ run(struct tool *t, struct filter *f, char *const *files, size_t n)
 	return rc;
 }
 
+/* What the command line of --sql must have, and must not. */
+static void
+check_sql(struct tool *t, size_t files)
+{
+	if (!t->sql) {
+		if (t->sql_only)
+			opt_wrong(&set, "options of --sql without --sql");
+		return;
+	}
+	if (strcmp(t->source, "ga4") != 0)
+		opt_wrong(&set, "--sql: only for --source ga4");
+	if (t->app != NULL || t->wide || t->of > 0 || t->merge || files > 0)
+		opt_wrong(&set,
+		    "--sql reads no input and excludes --app, --wide, "
+		    "--partial and --merge");
+	if (t->q.project == NULL || t->q.property == NULL)
+		opt_wrong(&set, "--sql needs --project and --property");
+	if (!t->since || !t->until || t->q.until < t->q.since)
+		opt_wrong(&set, "--sql needs --date, or --since and --until");
+	if (t->q.until - t->q.since >= SQL_DAYS_MAX)
+		opt_wrong(&set, "--until: more than %d days", SQL_DAYS_MAX);
+	for (size_t i = 0; i < t->q.nintraday; i++)
+		if (t->intraday[i] < t->q.since || t->intraday[i] > t->q.until)
+			opt_wrong(
+			    &set, "--intraday: a day that is not asked for");
+}
+
+static int
+write_sql(struct tool *t)
+{
+	struct buf b = BUF_INIT((size_t)1 << 20);
+	char *dataset = xasprintf("analytics_%s", t->q.property);
+	struct out o;
+	int rc;
+
+	for (char *p = dataset; *p != '\0'; p++)
+		if (*p == '-')
+			*p = '_';
+	if (t->q.dataset == NULL)
+		t->q.dataset = dataset;
+	t->q.run_id = getenv("RUN_ID");
+	if (t->q.run_id == NULL)
+		t->q.run_id = "";
+	t->q.intraday = t->intraday;
+	rc = sql_write(&t->q, t->d, t->apps, &b);
+	if (rc == RC_OK) {
+		out_init(&o, STDOUT_FILENO, "stdout", 0);
+		out_write(&o, b.p, b.len);
+		rc = out_close(&o);
+	}
+	buf_release(&b);
+	free(dataset);
+	return rc;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -743,10 +892,13 @@ main(int argc, char **argv)
 		opt_wrong(&set, "--partial and --merge exclude each other");
 	if (t.of > 0 && (t.wide || f.plain_out))
 		opt_wrong(&set, "a partial result is neither wide nor plain");
+	check_sql(&t, (size_t)(argc - opt_index()));
 	if (t.apps_file == NULL)
 		t.apps_file = apps = default_apps(t.kpis);
 	rc = load(&t);
-	if (rc == RC_OK)
+	if (rc == RC_OK && t.sql)
+		rc = write_sql(&t);
+	else if (rc == RC_OK)
 		rc = run(
 		    &t, &f, argv + opt_index(), (size_t)(argc - opt_index()));
 	drop_open(&t);
