@@ -40,6 +40,7 @@ bq_close(struct bq *b)
 		return;
 	if (b->jobs > 0) {
 		stats_add("jobs", b->jobs);
+		stats_add("job_retries", b->job_retries);
 		stats_add("bytes_processed", b->bytes_processed);
 		stats_add("bytes_billed", b->bytes_billed);
 	}

@@ -21,7 +21,7 @@ struct bq {
 	char *own_base, *url, *upload_url;
 	char location[64];
 	struct buf why;
-	uint64_t jobs, bytes_processed, bytes_billed;
+	uint64_t jobs, job_retries, bytes_processed, bytes_billed;
 };
 
 /* bq_opt.c: names and what the environment says. RC_OK or said. */

@@ -485,6 +485,7 @@ bq_job_run(struct bq *b, const struct bq_job_spec *spec, struct bq_job *j)
 		if (++own == OWN_MAX || !spec->atomic ||
 		    !bq_passing(j->reason, j->why, &class))
 			break;
+		b->job_retries++;
 		bq_pause(b, (int64_t)POLL_MS << own);
 	}
 	if (j->state == BQ_DONE && j->children > 0 && j->dml_rows == 0)

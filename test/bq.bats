@@ -292,3 +292,11 @@ GET /jobs/ID"
 	run --separate-stderr change
 	assert_equal "$status" 65
 }
+
+@test "calls, their retries, jobs and what they cost are counted" {
+	play "$PLACE" "$DRY" '503 {}' "$(failed jobBackendError later)" "$DONE"
+	WEIR_STATS=$T/stats change
+	assert_equal "$(tail -1 stats | jq -c '.counts |
+		[.requests, .retries, .jobs, .job_retries, .bytes_billed]')" \
+		"[5,1,1,1,10485760]"
+}
