@@ -263,7 +263,7 @@ get_patient(struct bq *b, struct bq_job *j)
 static int
 poll_job(struct bq *b, struct bq_job *j)
 {
-	int64_t spent = 0, pause = POLL_MS;
+	int64_t spent = 0, pause = POLL_MS, began = sys_mono_ns();
 	int64_t most = (int64_t)b->job_timeout_s * 1000 + GRACE_MS;
 
 	while (j->state == BQ_RUNNING) {
@@ -273,7 +273,8 @@ poll_job(struct bq *b, struct bq_job *j)
 			bq_fail(b, 0, "interrupted; job %s goes on", j->id);
 			return fail_job(b, j, BQ_RUNNING, 128 + sig_pending());
 		}
-		if (spent >= most) {
+		if (spent >= most ||
+		    (sys_mono_ns() - began) / 1000000 >= most) {
 			bq_fail(b, 0,
 			    "job %s still runs after %llu s: it may yet be "
 			    "done",
