@@ -256,7 +256,8 @@ filter_run(struct filter *f, char *const *files, size_t n)
 	sig_init();
 	if ((f->flags & FILTER_STATE) != 0)
 		signal(SIGPIPE, SIG_IGN);
-	stats_start();
+	if ((f->flags & FILTER_OWN_STATS) == 0)
+		stats_start();
 	out_init(&f->out, STDOUT_FILENO, "stdout", 0);
 	r.status = rejects_open(&f->rejects);
 	if (r.status == RC_OK)
@@ -274,6 +275,8 @@ filter_run(struct filter *f, char *const *files, size_t n)
 	stream_close(&f->in);
 	buf_release(&r.text);
 	buf_release(&f->begin_extra);
+	if ((f->flags & FILTER_OWN_STATS) != 0)
+		return r.status;
 	stats_end(r.status);
 	if (sig_pending() != 0)
 		sig_die(sig_pending());

@@ -34,6 +34,8 @@ enum {
 			    control records are not passed on */
 	FILTER_STATE = 2, /* SIGPIPE is ignored: EPIPE is 74 */
 	FILTER_EXEC = 4,  /* runs commands: no restraint of the process */
+	FILTER_OWN_STATS = 8, /* the tool calls stats_start and stats_end: it
+				 counts what comes after, and ends by sig_die */
 };
 
 struct filter {

@@ -1,0 +1,31 @@
+/* Generations of batches, as they stand in analytics_ops.batches. */
+#ifndef BQ_LOAD_GENS_H
+#define BQ_LOAD_GENS_H
+
+#include "bq.h"
+#include "script.h"
+#include "slot.h"
+
+struct gens {
+	struct receipt r; /* the rows that were read */
+	char digest[65];  /* of the batch's own: changes with its state */
+};
+/* All of the batch, and all generations of the days. RC_OK or said. */
+int gens_look(struct gens *g, struct bq *b, const char *batch,
+    const char *const *dates, size_t n);
+void gens_release(struct gens *g);
+/* Of the partition of s: the one that is visible, or NULL. */
+struct slot *gens_visible(const struct gens *g, const struct slot *s);
+struct slot *gens_one(const struct gens *g, const struct slot *like,
+    const char *batch, int64_t generation);
+/* What s replaced, and that one where it was taken back too; or NULL. */
+struct slot *gens_before(const struct gens *g, const struct slot *s);
+bool slot_is(const struct slot *s, const char *state);
+
+/* Says "BATCH: partition …: why", keeps it, gives status back. */
+int slot_say(struct slot *s, int status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same for what a call of bq.h could not do. */
+int slot_fail(struct slot *s, struct bq *b, int rc, const char *what);
+
+#endif
