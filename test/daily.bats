@@ -389,9 +389,9 @@ backfill() {
 @test "wrong calls are 64 and touch nothing" {
 	run daily --date 2026-02-30
 	assert_failure 64
-	run "$PIPES/daily" --date 2026-11-19
+	run "$PIPES/daily" --source sheets --date 2026-11-19
 	assert_failure 64
-	run daily --source meta
+	ENGINE=oracle run daily --date 2026-11-19
 	assert_failure 64
 	run daily --nonsense
 	assert_failure 64

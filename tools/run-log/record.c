@@ -175,7 +175,8 @@ run_json(const struct run *run, struct buf *out)
 	w_error(&w, run);
 	jsonw_i64(&w, "exit_status", run->status);
 	put_seconds(&w, run);
-	jsonw_u64(&w, "api_calls", tally_sum(t, "api_calls", ""));
+	jsonw_u64(&w, "api_calls",
+	    tally_sum(t, "api_calls", "") + tally_sum(t, "requests", ""));
 	jsonw_u64(&w, "retries", tally_sum(t, "retries", ""));
 	jsonw_u64(&w, "bytes_read", tally_max(t, "bytes_in"));
 	jsonw_u64(&w, "stages", t->stages);
