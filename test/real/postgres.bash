@@ -122,10 +122,14 @@ pg_spell() {
 		-e 's/UNNEST\(([a-z_0-9.]+)\) AS p WITH OFFSET AS o/UNNEST(\1) WITH ORDINALITY AS p(key, value, o)/g'
 }
 
-# Runs a statement from stdin; rows as NDJSON.
-pg_run() {
+# Runs a statement of KPIs from stdin; a line for each row, columns between
+# tabs, decimals in their shortest form, "-" for null.
+pg_kpis() {
 	{
-		printf 'select row_to_json(x) from (\n'
+		printf 'set extra_float_digits = 1;\n'
+		printf "select concat_ws(e'\\t', date, app_id, platform, source_system, metric, segment,\n"
+		printf "coalesce(trim_scale(value)::text, '-'), coalesce(trim_scale(num)::text, '-'),\n"
+		printf "coalesce(trim_scale(den)::text, '-'), unit, kpi_version, run_id, quality) from (\n"
 		pg_spell
 		printf ') x\n'
 	} | psql -qXAt -v ON_ERROR_STOP=1

@@ -363,6 +363,7 @@ here(struct sx *x, const struct place *at)
 				 "FLOAT64, BOOL and STRUCT");
 	n = make(x, COL, NULL, NULL);
 	n->type = type;
+	n->yes = strcmp(at->sql, "t.event_name") == 0;
 	if (at->inside) {
 		n->s = type == 'R' ? sx_fmt(x, "(%s IS NOT NULL)", at->sql)
 				   : at->sql;
@@ -934,10 +935,11 @@ types(const struct sx_node *n)
 
 	switch (n->kind) {
 	case COL:
-		return n->type == 'B'   ? T_BOOL | T_NIL
-		       : n->type == 'F' ? T_NUM | T_STR | T_NIL
-		       : n->type == 'R' ? T_REC | T_NIL
-					: T_STR | T_NIL;
+		a = n->type == 'B'   ? T_BOOL
+		    : n->type == 'F' ? T_NUM | T_STR
+		    : n->type == 'R' ? T_REC
+				     : T_STR;
+		return n->yes ? a : a | T_NIL;
 	case STR:
 		return T_STR;
 	case NUM:
