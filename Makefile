@@ -14,9 +14,10 @@ JOBS = $(shell nproc 2>/dev/null || echo 2)
 # A new tool is one word here and, at need, LIBS_<tool>.
 TOOLS = event-id ndjson-scrub ndjson-validate ndjson-dedup kpi-agg \
     ndjson-part raw-store sqlite-load sqlite-query run-log fetch-asc fetch-ga4 \
-    fetch-meta bq-query
+    fetch-meta bq-query bq-load
 LIBS_run-log = -lcurl
 LIBS_bq-query = -lcurl
+LIBS_bq-load = -lcurl
 LIBS_fetch-asc = -lcurl
 LIBS_fetch-ga4 = -lcurl
 LIBS_fetch-meta = -lcurl
@@ -82,11 +83,28 @@ $(B)/schema.inc: $(sort $(wildcard pipelines/sql/sqlite/*.sql))
 	sed 's/[\\"]/\\&/g; s/.*/"&\\n",/' $^ > $@.new
 	mv $@.new $@
 
+# The statements of the loader of BigQuery, the tables' among them.
+CFLAGS_sql = -I$(B)
+$(B)/tools/bq-load/sql.o: $(B)/bq-sql.inc
+$(B)/bq-sql.inc: $(sort $(wildcard pipelines/sql/bigquery/*.sql))
+	@mkdir -p $(@D)
+	for f in $^; do n=$${f##*/}; sed 's/[\\"]/\\&/g; s/.*/"&\\n"},/' $$f | \
+	    sed "s/^/{\"$${n%.sql}\", /"; done > $@.new
+	mv $@.new $@
+
 # The columns of the export, for its SQL and for the stand-in of BigQuery.
 CFLAGS_google = -I$(B)
 CFLAGS_sql_schema = -I$(B)
 $(B)/test/sim/google.o $(B)/tools/kpi-agg/sql_schema.o: $(B)/ga4-schema.inc
 $(B)/ga4-schema.inc: test/data/ga4-events.schema.json
+	@mkdir -p $(@D)
+	sed 's/[\\"]/\\&/g; s/.*/"&\\n",/' $< > $@.new
+	mv $@.new $@
+
+# The members of the resources of BigQuery, for the same.
+CFLAGS_bigquery_base = -I$(B)
+$(B)/test/sim/bigquery_base.o: $(B)/bigquery-members.inc
+$(B)/bigquery-members.inc: test/data/bigquery-v2.members
 	@mkdir -p $(@D)
 	sed 's/[\\"]/\\&/g; s/.*/"&\\n",/' $< > $@.new
 	mv $@.new $@

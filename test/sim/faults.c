@@ -34,6 +34,8 @@ static const struct {
     {"bigbody", FAULT_BIGBODY},
     {"bighead", FAULT_BIGHEAD},
     {"expire", FAULT_EXPIRE},
+    {"job-error", FAULT_JOB_ERROR},
+    {"job-warning", FAULT_JOB_WARNING},
 };
 
 static char *
@@ -127,6 +129,12 @@ take(struct sim_fault *f, const struct json_span *o)
 	f->members = number(o, "members", 1);
 	f->keep = number(o, "keep", 50);
 	f->gzip = json_member(o, "gzip").type == JSON_TRUE;
+	f->reason = "backendError";
+	if (json_member(o, "reason").type == JSON_STRING) {
+		struct json_span reason = json_member(o, "reason");
+
+		f->reason = text_of(&reason);
+	}
 	take_headers(f, &headers);
 	return take_body(f, o) ? NULL : "file: cannot be read";
 }
@@ -264,6 +272,8 @@ fault_change(const struct sim_fault *f, struct sim_answer *a)
 	    "<!DOCTYPE html>\n<html><head><title>Sorry</title></head>"
 	    "<body><h1>Something went wrong</h1></body></html>\n";
 
+	if (f->kind == FAULT_JOB_ERROR || f->kind == FAULT_JOB_WARNING)
+		return; /* the service did it */
 	switch (f->kind) {
 	case FAULT_STATUS:
 	case FAULT_HTML:

@@ -23,6 +23,7 @@ struct sim_param {
 	const char *name, *value; /* decoded; value "" where there is none */
 };
 
+struct sim_fault;
 struct sim_request {
 	const char *method;
 	const char *target;          /* path and query as sent */
@@ -36,6 +37,7 @@ struct sim_request {
 	const char *body; /* NUL-ended */
 	size_t body_len;
 	bool expired;     /* a fault: whatever token came counts as ended */
+	const struct sim_fault *fault; /* that hits it, or NULL */
 	const char *note; /* goes to the log; static or sim_keep */
 	void *impl;
 };
@@ -94,6 +96,9 @@ void sim_gzip(struct buf *out, const void *p, size_t n);
 /* --set name=value; fallback where it was not given. */
 const char *sim_setting(const char *name, const char *fallback);
 int64_t sim_setting_int(const char *name, int64_t fallback);
+/* Is the day (YYYY-MM-DD) in the setting's list, joined by commas? For days
+ * whose numbers a service restates. */
+bool sim_restated(const char *setting, const char *date);
 /* A file below --data; false: there is none. */
 bool sim_data_file(const char *path, struct buf *out);
 /* The start of our own URLs: "http://127.0.0.1:PORT". */
@@ -123,6 +128,8 @@ enum sim_fault_kind {
 	FAULT_BIGBODY, /* size bytes; "gzip": true for a bomb */
 	FAULT_BIGHEAD, /* size bytes of headers */
 	FAULT_EXPIRE,  /* the token counts as ended */
+	FAULT_JOB_ERROR,   /* the job it begins ends with "reason" and the body */
+	FAULT_JOB_WARNING, /* its errors[] say so, and it goes well */
 };
 
 struct sim_fault {
@@ -130,7 +137,7 @@ struct sim_fault {
 	int64_t ms, bytes, size, members, keep;
 	bool gzip;
 	int status;
-	const char *word;
+	const char *word, *reason;
 	struct buf headers, body;
 	bool has_body;
 	char *match;

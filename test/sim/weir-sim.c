@@ -202,6 +202,14 @@ sim_setting_int(const char *name, int64_t fallback)
 }
 
 bool
+sim_restated(const char *setting, const char *date)
+{
+	const char *list = sim_setting(setting, "");
+
+	return strlen(date) == 10 && strstr(list, date) != NULL;
+}
+
+bool
 sim_data_file(const char *path, struct buf *out)
 {
 	char *name;
@@ -582,6 +590,7 @@ answer(struct exchange *x)
 	f = faults_hit(what);
 	free(what);
 	x->r.expired = f != NULL && f->kind == FAULT_EXPIRE;
+	x->r.fault = f;
 	if (f == NULL || f->kind != FAULT_STATUS)
 		dispatch(&x->r, &a);
 	if (f != NULL)
