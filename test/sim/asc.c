@@ -5,7 +5,8 @@
  * Settings: asc.public_key (PEM file), asc.kid, asc.issuer, asc.vendor,
  * asc.app, asc.request (ongoing, stopped, none), asc.page (instances a page),
  * asc.bad (md5, size), asc.url_ttl (s), asc.latest (the version that alone is
- * taken), asc.rows (rows a made report has).
+ * taken), asc.rows (rows a made report has), asc.restate (restates these days:
+ * DATE,DATE).
  * Files: asc/TYPE.SUBTYPE.FREQUENCY.DATE with .tsv, .tsv.gz or .json
  * ({"http_status":404,"body":{...}}); asc/analytics/PROCESSING-DATE.N.tsv.
  */
@@ -270,6 +271,13 @@ static const struct {
 	"1000000005"},
 };
 
+/* What is added to the counts of a day that is restated. */
+static unsigned
+restated(const char *date)
+{
+	return sim_restated("asc.restate", date) ? 2 : 0;
+}
+
 /* A day of sales that is a function of the seed and the date. */
 static void
 make_sales(const char *date, int32_t day, struct buf *out)
@@ -279,6 +287,7 @@ make_sales(const char *date, int32_t day, struct buf *out)
 	static const char *const country[] = {"US", "SE", "JP", "DE"};
 	static const char *const money[] = {"USD", "SEK", "JPY", "EUR"};
 	int64_t rows = sim_setting_int("asc.rows", 12);
+	unsigned more = restated(date);
 	int y, m, d;
 
 	date_to_civil(day, &y, &m, &d);
@@ -296,8 +305,8 @@ make_sales(const char *date, int32_t day, struct buf *out)
 		    paid ? titles[x].coins : titles[x].sku,
 		    paid ? "Coins \xc3\xa5\xc3\xa4" : titles[x].title,
 		    paid ? " " : "1.0", type[t], refund ? "-" : "",
-		    (unsigned)(h / 320 % 40 + 1), paid ? "0.70" : "0", m, d, y,
-		    m, d, y, money[c], country[c], money[c],
+		    (unsigned)(h / 320 % 40 + 1) + more, paid ? "0.70" : "0", m,
+		    d, y, m, d, y, money[c], country[c], money[c],
 		    paid ? titles[x].coins_id : titles[x].id, refund ? "-" : "",
 		    paid ? "0.99" : "0", paid ? titles[x].sku : " ",
 		    t == 5 ? "Renewal" : " ", t == 5 ? "1 Month" : " ",
@@ -356,14 +365,17 @@ make_report(const char *type, const char *date, int32_t day, struct buf *out)
 		    "Flocken\t1000000001\tMonthly\t1000000003\t20000001\t"
 		    "1 Month\t \t \t9.99\tUSD\t7.00\tUSD\t \t \t \tiPhone\t"
 		    " \tUS\t%u\t3\t0\t0\t0\t0\t0\t0\t0\t0\t1\t2\t1\t \n",
-		    (unsigned)(sim_hash("sub %s", date) % 900 + 100));
+		    (unsigned)(sim_hash("sub %s", date) % 900 + 100) +
+			restated(date));
 	} else if (strcmp(type, "SUBSCRIPTION_EVENT") == 0) {
 		buf_str(out, event_header);
 		buf_fmt(out,
 		    "%s\tRenew\tFlocken\t1000000001\tMonthly\t1000000003\t"
 		    "20000001\t1 Month\t \t \t \t \t \t \t \t \t4\t2026-01-02"
 		    "\tiPhone\t \t \tUS\t \t \t \t \t \t%u\t \n",
-		    date, (unsigned)(sim_hash("event %s", date) % 50 + 1));
+		    date,
+		    (unsigned)(sim_hash("event %s", date) % 50 + 1) +
+			restated(date));
 	} else {
 		buf_str(out, subscriber_header);
 		buf_fmt(out,
@@ -711,7 +723,8 @@ segment_text(const char *date, int64_t n, struct buf *out)
 		    "%s\tFlocken\t1000000001\t%s\t1.0\tiPhone\tiOS 26.6\t"
 		    "App Store search\tProduct page\t\tSE\t%u\n",
 		    text, n == 0 ? "First-time download" : "Redownload",
-		    (unsigned)(sim_hash("an %s %s", date, text) % 90 + 1));
+		    (unsigned)(sim_hash("an %s %s", date, text) % 90 + 1) +
+			restated(text));
 	}
 	return true;
 }

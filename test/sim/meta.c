@@ -3,7 +3,8 @@
  * report runs), debug_token.
  *
  * Settings: meta.token, meta.app_secret, meta.require_proof, meta.campaigns,
- * meta.revision (restates a third of the days), meta.max_sync (rows of a sync
+ * meta.revision (restates a third of the days), meta.restate (restates these
+ * days: DATE,DATE), meta.max_sync (rows of a sync
  * answer), meta.max_page (rows a page may be asked for), meta.max_async
  * (rows times fields of a report run), meta.bad_field (too much, always),
  * meta.polls (of a running run), meta.race (polls answered 100/33),
@@ -480,14 +481,22 @@ id_of(const struct row *w, int level)
 	    level > 1 ? w->s + 1 : 0, level > 2 ? w->d + 1 : 0);
 }
 
-/* A count of one day, up to `most`, the sum of all ads below; restated on a
- * third of the days. */
+static bool
+restated(int32_t day)
+{
+	char date[DATE_LEN + 1];
+
+	date_format(day, date);
+	return sim_restated("meta.restate", date);
+}
+
+/* A count of one day, the sum of all ads below, each up to `most`. */
 static uint64_t
 metric(const struct row *w, const char *name, uint64_t most)
 {
 	int64_t revision = sim_setting_int("meta.revision", 0);
 	int campaigns = (int)sim_setting_int("meta.campaigns", 3);
-	uint64_t sum = 0;
+	uint64_t sum = 0, more = restated(w->day) ? 1 : 0;
 
 	for (int c = 0; c < campaigns; c++)
 		for (int s = 0; s < ADSETS; s++)
@@ -499,7 +508,8 @@ metric(const struct row *w, const char *name, uint64_t most)
 				sum += sim_hash("%s %s %d %d %d %d %u",
 					   w->q->account->id, name, c, s, d,
 					   w->day, w->part) %
-				       most;
+					   most +
+				       more;
 			}
 	if (revision > 0 && sim_hash("restated %d", w->day) % 3 == 0)
 		sum += (uint64_t)revision;
@@ -642,7 +652,8 @@ each_row(const struct ask *q, size_t from, size_t to, struct jsonw *data)
 	for (size_t i = 0; i < q->breakdowns.n; i++)
 		parts *= 3;
 	for (int32_t day = q->since; day <= last && day <= today; day++) {
-		if (!q->all_days && sim_hash("silent %d", day) % 9 == 0)
+		if (!q->all_days && !restated(day) &&
+		    sim_hash("silent %d", day) % 9 == 0)
 			continue;
 		for (int e = 0; e < campaigns * ADSETS * ADS; e++)
 			for (unsigned p = 0; p < parts; p++) {
