@@ -145,6 +145,12 @@ check: tests-built
 	WEIR_B=$(B) SAN=$(SAN) bats $(if $(shell command -v parallel), \
 	    --jobs $(JOBS) --no-parallelize-within-files) $(BATS_FLAGS) $(BATS)
 
+# Against programs of others' making (PostgreSQL, an emulator of BigQuery): each
+# says why it is skipped where there is none. Not a part of check.
+real: tests-built
+	WEIR_B=$(B) SAN=$(SAN) bats $(BATS_FLAGS) \
+	    $(sort $(wildcard test/real/*.bats))
+
 # The pages: options against --help, examples run, mandoc's own complaints.
 check-docs: tests-built
 	WEIR_B=$(B) SAN=$(SAN) bats $(BATS_FLAGS) test/man.bats
@@ -157,7 +163,7 @@ lint:
 	$(MAKE) B=$(B)-lint-gcc CC=gcc WERROR=-Werror everything
 	$(MAKE) B=$(B)-lint-clang CC=clang WERROR=-Werror everything
 	shellcheck -x -S warning $(SCRIPTS) $(wildcard pipelines/*.sh)
-	shellcheck -x -S warning -e SC2034 $(wildcard test/*.bash)
+	shellcheck -x -S warning -e SC2034 $(wildcard test/*.bash test/real/*.bash)
 	mandoc -T lint -W warning $(wildcard man/*.[1-9])
 	@clang-format --dry-run $(SOURCES) 2>&1 | grep -c 'warning:' | \
 	    sed 's/^/clang-format: places that differ: /' || :
@@ -246,11 +252,11 @@ tools-list:
 	@printf "%s\n" $(EXIST)
 
 help:
-	@echo 'all check check-docs lint fuzz soak bench demo'
+	@echo 'all check check-docs real lint fuzz soak bench demo'
 	@echo 'daily backfill rebuild setup status'
 	@echo 'install uninstall dist clean'
 
-.PHONY: all tests-built check check-docs lint everything fuzz fuzz-run soak \
+.PHONY: all tests-built check check-docs real lint everything fuzz fuzz-run soak \
     bench demo daily backfill rebuild setup status install uninstall dist \
     clean help tools-list
 .DELETE_ON_ERROR:
