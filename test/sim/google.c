@@ -22,6 +22,7 @@
 #include "date.h"
 #include "exits.h"
 #include "file.h"
+#include "google.h"
 #include "mem.h"
 #include "sim.h"
 
@@ -31,8 +32,8 @@
 
 /* ---- error shapes ---- */
 
-__attribute__((format(printf, 5, 6))) static void
-say_error(struct sim_answer *a, int code, const char *reason,
+void
+google_error(struct sim_answer *a, int code, const char *reason,
     const char *status, const char *fmt, ...)
 {
 	struct jsonw w, e, l, o;
@@ -127,20 +128,19 @@ has_word(const char *list, const char *word)
 	return false;
 }
 
-enum api { DATA, BQ, IAM };
-
 /* Is the call allowed? Else the error is in the answer, in the API's shape. */
-static bool
-allowed(const struct sim_request *r, struct sim_answer *a, enum api api)
+bool
+google_allowed(
+    const struct sim_request *r, struct sim_answer *a, enum google_api api)
 {
 	const char *h = sim_header(r, "Authorization");
 	const char *any = sim_setting("google_token", "");
-	bool bq = api == BQ;
+	bool bq = api == API_BQ || api == API_BQ_WRITE;
 	const char *reason = bq ? "authError" : NULL;
 	struct token *t = tokens;
 
 	if (h == NULL || strncmp(h, "Bearer ", 7) != 0 || r->expired) {
-		say_error(a, 401, reason, "UNAUTHENTICATED",
+		google_error(a, 401, reason, "UNAUTHENTICATED",
 		    "Request had invalid authentication credentials.");
 		return false;
 	}
@@ -149,17 +149,18 @@ allowed(const struct sim_request *r, struct sim_answer *a, enum api api)
 	while (t != NULL && strcmp(t->text, h + 7) != 0)
 		t = t->next;
 	if (t == NULL || t->until <= sim_now_s()) {
-		say_error(a, 401, reason, "UNAUTHENTICATED",
+		google_error(a, 401, reason, "UNAUTHENTICATED",
 		    "Request had invalid authentication credentials.");
 		return false;
 	}
-	if (api == IAM ? has_word(t->scope, SCOPE "cloud-platform")
+	if (api == API_IAM ? has_word(t->scope, SCOPE "cloud-platform")
 	    : bq       ? has_word(t->scope, SCOPE "bigquery") ||
-		       has_word(t->scope, SCOPE "bigquery.readonly") ||
+		       (api == API_BQ &&
+			   has_word(t->scope, SCOPE "bigquery.readonly")) ||
 		       has_word(t->scope, SCOPE "cloud-platform")
 		 : has_word(t->scope, SCOPE "analytics.readonly"))
 		return true;
-	say_error(a, 403, bq ? "insufficientPermissions" : NULL,
+	google_error(a, 403, bq ? "insufficientPermissions" : NULL,
 	    "PERMISSION_DENIED",
 	    "Request had insufficient authentication scopes.");
 	return false;
@@ -396,17 +397,17 @@ impersonate(const struct sim_request *r, struct sim_answer *a)
 	struct jsonw w;
 	char until[TIME_LEN + 1];
 
-	if (!allowed(r, a, IAM))
+	if (!google_allowed(r, a, API_IAM))
 		return;
 	if (!json_check(r->body, r->body_len, true, &e)) {
-		say_error(a, 400, NULL, "INVALID_ARGUMENT", "Invalid JSON");
+		google_error(a, 400, NULL, "INVALID_ARGUMENT", "Invalid JSON");
 		return;
 	}
 	body = json_value(r->body);
 	scope = json_member(&body, "scope");
 	if (scope.type != JSON_ARRAY ||
 	    strstr(r->part[r->parts - 1], ":generateAccessToken") == NULL) {
-		say_error(a, 400, NULL, "INVALID_ARGUMENT", "scope");
+		google_error(a, 400, NULL, "INVALID_ARGUMENT", "scope");
 		return;
 	}
 	json_iter_init(&it, &scope);
@@ -864,8 +865,8 @@ put_schema(struct jsonw *w, const char *member, const struct col *c)
 #define P_DATASET part[5]
 #define P_TABLE part[7]
 
-static const char *
-project(void)
+const char *
+google_project(void)
 {
 	return sim_setting("google_project", "weir-test");
 }
@@ -878,30 +879,36 @@ known_property(const char *id)
 	    id);
 }
 
+bool
+export_dataset(const char *dataset)
+{
+	return strncmp(dataset, "analytics_", 10) == 0 &&
+	       known_property(dataset + 10);
+}
+
 static bool
 dataset_ok(const struct sim_request *r, struct sim_answer *a,
     const char *const *params)
 {
 	const char *odd = sim_strange_param(r, params);
 
-	if (!allowed(r, a, BQ))
+	if (!google_allowed(r, a, API_BQ))
 		return false;
 	if (odd != NULL) {
-		say_error(a, 400, "invalidParameter", "INVALID_ARGUMENT",
+		google_error(a, 400, "invalidParameter", "INVALID_ARGUMENT",
 		    "Unknown name \"%s\": Cannot bind query parameter.", odd);
 		return false;
 	}
-	if (strcmp(r->P_PROJECT, project()) != 0) {
-		say_error(a, 403, "accessDenied", "PERMISSION_DENIED",
+	if (strcmp(r->P_PROJECT, google_project()) != 0) {
+		google_error(a, 403, "accessDenied", "PERMISSION_DENIED",
 		    "Access Denied: Project %s: User does not have "
 		    "bigquery.datasets.get permission.",
 		    r->P_PROJECT);
 		return false;
 	}
-	if (strncmp(r->P_DATASET, "analytics_", 10) == 0 &&
-	    known_property(r->P_DATASET + 10))
+	if (export_dataset(r->P_DATASET))
 		return true;
-	say_error(a, 404, "notFound", "NOT_FOUND", "Not found: Dataset %s:%s",
+	google_error(a, 404, "notFound", "NOT_FOUND", "Not found: Dataset %s:%s",
 	    r->P_PROJECT, r->P_DATASET);
 	return false;
 }
@@ -922,8 +929,8 @@ reference(struct jsonw *w, const char *name, const struct sim_request *r,
 	jsonw_end(&o);
 }
 
-static void
-datasets_get(const struct sim_request *r, struct sim_answer *a)
+void
+export_datasets_get(const struct sim_request *r, struct sim_answer *a)
 {
 	static const char *const params[] = {
 	    COMMON, "datasetView", "accessPolicyVersion", NULL};
@@ -940,8 +947,8 @@ datasets_get(const struct sim_request *r, struct sim_answer *a)
 }
 
 /* All days of ten years, asked one by one: few, and in order. */
-static void
-tables_list(const struct sim_request *r, struct sim_answer *a)
+void
+export_tables_list(const struct sim_request *r, struct sim_answer *a)
 {
 	static const char *const params[] = {
 	    COMMON, "maxResults", "pageToken", NULL};
@@ -990,14 +997,14 @@ table_of(const struct sim_request *r, struct sim_answer *a)
 	struct table *t = table_load(r->P_DATASET, r->P_TABLE);
 
 	if (t == NULL)
-		say_error(a, 404, "notFound", "NOT_FOUND",
+		google_error(a, 404, "notFound", "NOT_FOUND",
 		    "Not found: Table %s:%s.%s", r->P_PROJECT, r->P_DATASET,
 		    r->P_TABLE);
 	return t;
 }
 
-static void
-tables_get(const struct sim_request *r, struct sim_answer *a)
+void
+export_tables_get(const struct sim_request *r, struct sim_answer *a)
 {
 	static const char *const params[] = {
 	    COMMON, "selectedFields", "view", NULL};
@@ -1069,8 +1076,8 @@ put_page(const struct sim_request *r, struct sim_answer *a,
 	buf_char(&a->body, '}');
 }
 
-static void
-tabledata_list(const struct sim_request *r, struct sim_answer *a)
+void
+export_tabledata_list(const struct sim_request *r, struct sim_answer *a)
 {
 	static const char *const params[] = {COMMON, "maxResults", "pageToken",
 	    "startIndex", "selectedFields", "formatOptions.useInt64Timestamp",
@@ -1084,7 +1091,7 @@ tabledata_list(const struct sim_request *r, struct sim_answer *a)
 	if (token != NULL &&
 	    (sim_param(r, "startIndex") != NULL || strchr(token, '.') == NULL ||
 		strcmp(strchr(token, '.') + 1, t->etag) != 0))
-		say_error(a, 400, "invalid", "INVALID_ARGUMENT",
+		google_error(a, 400, "invalid", "INVALID_ARGUMENT",
 		    "Invalid value for pageToken");
 	else {
 		if (select != NULL) {
@@ -1199,13 +1206,13 @@ names(const struct json_span *list, struct report *r, bool dims,
 						  : measures[i].name) != 0)
 			i++;
 		if (i == n) {
-			say_error(a, 400, NULL, "INVALID_ARGUMENT",
+			google_error(a, 400, NULL, "INVALID_ARGUMENT",
 			    "Field %s is not a valid %s.", name,
 			    dims ? "dimension" : "metric");
 			return false;
 		}
 		if (dims ? r->dims == 9 : r->mets == 10) {
-			say_error(a, 400, NULL, "INVALID_ARGUMENT",
+			google_error(a, 400, NULL, "INVALID_ARGUMENT",
 			    "Too many fields");
 			return false;
 		}
@@ -1245,7 +1252,7 @@ report_read(const struct sim_request *q, struct sim_answer *a, struct report *r)
 	struct json_iter it;
 
 	if (!json_check(q->body, q->body_len, true, &e)) {
-		say_error(a, 400, NULL, "INVALID_ARGUMENT",
+		google_error(a, 400, NULL, "INVALID_ARGUMENT",
 		    "Invalid JSON payload received.");
 		return false;
 	}
@@ -1258,7 +1265,7 @@ report_read(const struct sim_request *q, struct sim_answer *a, struct report *r)
 		    i < N_OF(known) && !json_is(&k, known[i], strlen(known[i])))
 			i++;
 		if (i == N_OF(known)) {
-			say_error(a, 400, NULL, "INVALID_ARGUMENT",
+			google_error(a, 400, NULL, "INVALID_ARGUMENT",
 			    "Invalid JSON payload received. Unknown name %.*s",
 			    (int)k.len, k.p);
 			return false;
@@ -1280,7 +1287,7 @@ report_read(const struct sim_request *q, struct sim_answer *a, struct report *r)
 	    one_day(&v, &r->day))
 		return true;
 	if (a->status == 200)
-		say_error(a, 400, NULL, "INVALID_ARGUMENT",
+		google_error(a, 400, NULL, "INVALID_ARGUMENT",
 		    "The request is not one this stand-in knows.");
 	return false;
 }
@@ -1404,11 +1411,11 @@ put_report(struct buf *b, const struct report *r)
 static bool
 property_ok(const struct sim_request *q, struct sim_answer *a, const char *id)
 {
-	if (!allowed(q, a, DATA))
+	if (!google_allowed(q, a, API_DATA))
 		return false;
 	if (known_property(id))
 		return true;
-	say_error(a, 403, NULL, "PERMISSION_DENIED",
+	google_error(a, 403, NULL, "PERMISSION_DENIED",
 	    "User does not have sufficient permissions for this property.");
 	return false;
 }
@@ -1422,18 +1429,18 @@ run_report(const struct sim_request *q, struct sim_answer *a)
 	struct report r = {.limit = 0};
 
 	if (colon == NULL || strcmp(colon, ":runReport") != 0) {
-		say_error(a, 404, NULL, "NOT_FOUND", "Method not found.");
+		google_error(a, 404, NULL, "NOT_FOUND", "Method not found.");
 		return;
 	}
 	r.property = sim_keep("%.*s", (int)(colon - part), part);
 	if (!property_ok(q, a, r.property))
 		return;
 	if (type == NULL || strncmp(type, "application/json", 16) != 0) {
-		say_error(a, 400, NULL, "INVALID_ARGUMENT", "Content-Type");
+		google_error(a, 400, NULL, "INVALID_ARGUMENT", "Content-Type");
 		return;
 	}
 	if (sim_setting_int("ga4_tokens", 200000) - spent < 5) {
-		say_error(a, 429, NULL, "RESOURCE_EXHAUSTED",
+		google_error(a, 429, NULL, "RESOURCE_EXHAUSTED",
 		    "Exhausted property tokens per day. These quota tokens "
 		    "will return in under 24 hours.");
 		return;
@@ -1462,7 +1469,7 @@ static void
 unknown(const struct sim_request *r, struct sim_answer *a)
 {
 	(void)r;
-	say_error(a, 404, NULL, "NOT_FOUND", "Method not found.");
+	google_error(a, 404, NULL, "NOT_FOUND", "Method not found.");
 }
 
 /* ---- the tables of routes ---- */
@@ -1478,11 +1485,6 @@ static const struct sim_route iam_routes[] = {
     {"POST", "/iamcredentials/v1/projects/-/serviceAccounts/?", impersonate},
     {"POST", "/v1/projects/-/serviceAccounts/?", impersonate},
     {NULL, NULL, NULL}};
-#define DATASET "/bigquery/v2/projects/?/datasets/?"
-static const struct sim_route bigquery_routes[] = {
-    {"GET", DATASET, datasets_get}, {"GET", DATASET "/tables", tables_list},
-    {"GET", DATASET "/tables/?", tables_get},
-    {"GET", DATASET "/tables/?/data", tabledata_list}, {NULL, NULL, NULL}};
 static const struct sim_route ga4_routes[] = {
     {"POST", "/ga4/v1beta/properties/?", run_report},
     {"GET", "/ga4/v1beta/properties/?/metadata", metadata}, {NULL, NULL, NULL}};
@@ -1492,14 +1494,10 @@ static struct sim_service token_service = {
 static struct sim_service metadata_service = {
     .prefix = "/computeMetadata", .routes = metadata_routes};
 static struct sim_service iam_service = {.prefix = "/", .routes = iam_routes};
-/* No answer for what is not here: jobs and uploads are another file's. */
-static struct sim_service bigquery_service = {
-    .prefix = "/bigquery/v2/", .routes = bigquery_routes};
 static struct sim_service ga4_service = {
     .prefix = "/ga4/", .routes = ga4_routes, .unknown = unknown};
 
 SIM_SERVICE(token_service);
 SIM_SERVICE(metadata_service);
 SIM_SERVICE(iam_service);
-SIM_SERVICE(bigquery_service);
 SIM_SERVICE(ga4_service);

@@ -23,6 +23,7 @@ struct sim_param {
 	const char *name, *value; /* decoded; value "" where there is none */
 };
 
+struct sim_fault;
 struct sim_request {
 	const char *method;
 	const char *target;          /* path and query as sent */
@@ -36,6 +37,7 @@ struct sim_request {
 	const char *body; /* NUL-ended */
 	size_t body_len;
 	bool expired;     /* a fault: whatever token came counts as ended */
+	const struct sim_fault *fault; /* that hits it, or NULL */
 	const char *note; /* goes to the log; static or sim_keep */
 	void *impl;
 };
@@ -126,6 +128,8 @@ enum sim_fault_kind {
 	FAULT_BIGBODY, /* size bytes; "gzip": true for a bomb */
 	FAULT_BIGHEAD, /* size bytes of headers */
 	FAULT_EXPIRE,  /* the token counts as ended */
+	FAULT_JOB_ERROR,   /* the job it begins ends with "reason" and the body */
+	FAULT_JOB_WARNING, /* its errors[] say so, and it goes well */
 };
 
 struct sim_fault {
@@ -133,7 +137,7 @@ struct sim_fault {
 	int64_t ms, bytes, size, members, keep;
 	bool gzip;
 	int status;
-	const char *word;
+	const char *word, *reason;
 	struct buf headers, body;
 	bool has_body;
 	char *match;

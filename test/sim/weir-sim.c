@@ -590,6 +590,7 @@ answer(struct exchange *x)
 	f = faults_hit(what);
 	free(what);
 	x->r.expired = f != NULL && f->kind == FAULT_EXPIRE;
+	x->r.fault = f;
 	if (f == NULL || f->kind != FAULT_STATUS)
 		dispatch(&x->r, &a);
 	if (f != NULL)
