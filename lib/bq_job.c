@@ -336,6 +336,15 @@ lost(const struct bq_reply *r)
 	       (r->verdict == HTTP_RETRY && !refused(r));
 }
 
+/* Is it the job that exists, and not what it was to make? */
+static bool
+job_exists(const struct bq_reply *r)
+{
+	return r->verdict == HTTP_EXISTS &&
+	       (strstr(r->why, "Already Exists: ") == NULL ||
+		   strstr(r->why, "Already Exists: Job") != NULL);
+}
+
 /*
  * One generation into the service, or what is there of it already. RC_OK: the
  * job is known, in whatever state. *mine: it may be that an earlier try of ours
@@ -359,7 +368,7 @@ insert(
 		if (r.verdict == HTTP_OK && take_job(b, j, &r.root)) {
 			*mine = true;
 			rc = RC_OK;
-		} else if (r.verdict == HTTP_EXISTS) {
+		} else if (job_exists(&r)) {
 			rc = get_patient(b, j);
 			if (rc != RC_OK)
 				fail_job(b, j, BQ_UNKNOWN, rc);

@@ -108,6 +108,14 @@ GET /jobs/ID"
 	assert_equal "$(asked | tail -1)" "GET /jobs/ID"
 }
 
+@test "a table that is there is another matter than a job that is" {
+	play "$PLACE" "$DRY" \
+		"$(refusal 409 duplicate 'Already Exists: Table p:d.t')"
+	run --separate-stderr change
+	assert_equal "$status" 65
+	[[ $stderr == *"Already Exists: Table p:d.t"* ]]
+}
+
 @test "a job that is there and runs is adopted" {
 	play "$PLACE" "$DRY" "$EXISTS" "$RUNNING" "$RUNNING" "$DONE"
 	run --separate-stderr change
