@@ -406,31 +406,65 @@ segment(struct sql *q, const struct dict_segment *s)
 	    q->x, "CASE WHEN %s THEN %s ELSE %s END", all, none, text);
 }
 
+/* Each row for its platform and for all, and for each segment. */
 static void
 put_hits(struct sql *q, struct buf *b, const char *exclude)
 {
 	const struct dict *d = q->d;
-	bool every = d->all && !d->no_platform;
+	bool every = d->all && !d->no_platform, more = false;
 
-	buf_fmt(b, "  SELECT o.date, o.app_id,\n    %s AS platform",
+	buf_fmt(b, "  SELECT o.date, o.app_id,\n    %s AS platform,\n",
 	    every ? "CASE WHEN a.every = 1 THEN 'all' ELSE o.platform END"
 		  : "o.platform");
-	put_columns(q, b, "o");
+	buf_str(b, "    a.split,\n    CASE a.split");
 	for (int i = 0; i < d->nsegment; i++)
 		if (q->seg[i])
-			buf_fmt(b, ",\n    %s AS s_%s",
-			    segment(q, &d->segment[i]), d->segment[i].name);
+			buf_fmt(b, "\n      WHEN '%s' THEN '%s=' || %s",
+			    d->segment[i].name, d->segment[i].name,
+			    segment(q, &d->segment[i]));
+	buf_str(b, "\n      WHEN '' THEN '' END AS segment");
+	put_columns(q, b, "o");
 	for (int i = 0; i < d->nexpr; i++)
 		if (q->unit[i])
 			buf_fmt(b,
 			    ",\n    COALESCE(NULLIF(o.t%d, ''), %s) AS u%d",
 			    i + 1, sql_currency(q, "o"), i + 1);
-	buf_str(b, "\n  FROM once AS o\n");
-	if (every)
-		buf_str(b, "  CROSS JOIN (SELECT 0 AS every UNION ALL SELECT 1 "
-			   "AS every) AS a\n");
+	buf_str(b, "\n  FROM once AS o\n  CROSS JOIN (\n");
+	for (int e = 0; e <= (every ? 1 : 0); e++)
+		for (int i = -1; i < d->nsegment; i++) {
+			if (i >= 0 && !q->seg[i])
+				continue;
+			buf_fmt(b, "%s    SELECT %d AS every, '%s' AS split\n",
+			    more ? "    UNION ALL\n" : "", e,
+			    i < 0 ? "" : d->segment[i].name);
+			more = true;
+		}
+	buf_str(b, "  ) AS a\n");
 	if (exclude != NULL)
 		buf_fmt(b, "  WHERE NOT o.%s\n", exclude);
+}
+
+static void
+put_amounts(struct sql *q, struct buf *b)
+{
+	buf_str(b, "  SELECT date, app_id, platform, split, segment");
+	for (size_t i = 0; i < q->nfacts; i++)
+		buf_fmt(b, ", %s", q->fact[i].name);
+	for (int i = 0; i < q->d->nexpr; i++)
+		if (q->unit[i])
+			buf_fmt(b, ", u%d", i + 1);
+	buf_add(b, q->amounts.p, q->amounts.len);
+	buf_str(b, "\n  FROM hits\n");
+}
+
+static void
+put_counted(struct sql *q, struct buf *b)
+{
+	buf_str(b, "  SELECT date, app_id, platform, split, segment");
+	buf_add(b, q->counted.p, q->counted.len);
+	buf_str(b,
+	    "\n  FROM amounts\n  GROUP BY date, app_id, platform, split, "
+	    "segment\n");
 }
 
 static void
@@ -449,7 +483,8 @@ put_cells(struct sql *q, struct buf *b)
 	struct buf fill = BUF_INIT(STATEMENT_MAX);
 	bool any = false, known = false;
 
-	buf_str(b, "  SELECT DISTINCT date, app_id, platform FROM hits\n");
+	buf_str(b, "  SELECT date, app_id, platform, split, segment FROM "
+		   "counted\n");
 	for (size_t i = 0; i < q->apps->n; i++) {
 		const struct app_conf *x = &q->apps->app[i];
 		const char *id = sql_text(q, x->id);
@@ -464,17 +499,31 @@ put_cells(struct sql *q, struct buf *b)
 	}
 	if (any)
 		buf_fmt(b,
-		    "  UNION DISTINCT\n  SELECT d.date, f.app_id, f.platform\n"
+		    "  UNION DISTINCT\n  SELECT d.date, f.app_id, f.platform, "
+		    "'' AS split, '' AS segment\n"
 		    "  FROM days AS d CROSS JOIN (\n%s  ) AS f\n",
 		    buf_cstr(&fill));
 	if (!known)
 		buf_fmt(b,
 		    "  UNION DISTINCT\n  SELECT d.date, %s AS app_id, 'all' AS "
-		    "platform FROM days AS d\n"
+		    "platform, '' AS split, '' AS segment\n"
+		    "  FROM days AS d\n"
 		    "  WHERE NOT EXISTS (SELECT 1 FROM once AS o WHERE o.date "
 		    "= d.date)\n",
 		    sql_text(q, q->o->property));
 	buf_release(&fill);
+}
+
+static void
+put_groups(struct sql *q, struct buf *b)
+{
+	buf_str(b, "  SELECT c.date, c.app_id, c.platform, c.split, c.segment");
+	buf_add(b, q->joined.p, q->joined.len);
+	buf_str(b, "\n  FROM cells AS c\n"
+		   "  LEFT JOIN counted AS w ON w.date = c.date AND w.app_id = "
+		   "c.app_id\n    AND w.platform = c.platform AND w.segment = "
+		   "c.segment\n");
+	buf_add(b, q->joins.p, q->joins.len);
 }
 
 /* --- the frame --- */
@@ -506,57 +555,89 @@ put_head(struct sql *q, struct buf *out)
 }
 
 static void
-put_ratios(struct buf *out)
+put_case(struct buf *b, const struct buf *branches, const char *name)
 {
-	static const char key[] =
-	    "date, app_id, platform, metric, segment, num, den, scale, step, "
-	    "unit";
-
-	buf_fmt(out,
-	    ",\n-- num / den, rounded half to even.\n"
-	    "scaled AS (\n  SELECT %s,\n    num * scale AS big\n"
-	    "  FROM fractions\n),\n",
-	    key);
-	buf_fmt(out,
-	    "wholes AS (\n  SELECT %s, big,\n"
-	    "    CASE WHEN den = 0 THEN NULL ELSE DIV(big, den) END AS whole\n"
-	    "  FROM scaled\n),\n",
-	    key);
-	buf_str(out,
-	    "ratios AS (\n  SELECT date, app_id, platform, metric, segment,\n"
-	    "    (whole + CASE\n"
-	    "      WHEN 2 * ABS(big - whole * den) > ABS(den) THEN SIGN(num) * "
-	    "SIGN(den)\n"
-	    "      WHEN 2 * ABS(big - whole * den) = ABS(den) AND MOD(whole, "
-	    "BIGNUMERIC '2') != 0\n"
-	    "        THEN SIGN(num) * SIGN(den)\n"
-	    "      ELSE BIGNUMERIC '0' END) * step AS value,\n"
-	    "    num, den, unit\n  FROM wholes\n)");
+	if (branches->len == 0) {
+		buf_fmt(b, ",\n    CAST(NULL AS BIGNUMERIC) AS %s", name);
+		return;
+	}
+	buf_str(b, ",\n    CASE k.id");
+	buf_add(b, branches->p, branches->len);
+	buf_fmt(b, " END AS %s", name);
 }
 
 static void
+put_rows(struct buf *b, struct rows *r, const char *alias, const char *segment,
+    const char *from)
+{
+	if (r->n == 0)
+		return;
+	if (b->len > 0)
+		buf_str(b, "  UNION ALL\n");
+	buf_fmt(b,
+	    "  SELECT %s.date, %s.app_id, %s.platform, k.metric,\n    %s "
+	    "AS segment",
+	    alias, alias, alias, segment);
+	put_case(b, &r->value, "value");
+	put_case(b, &r->num, "num");
+	put_case(b, &r->den, "den");
+	put_case(b, &r->scale, "scale");
+	put_case(b, &r->step, "step");
+	put_case(b, &r->unit, "unit");
+	buf_fmt(b, "\n  FROM %s\n  CROSS JOIN (\n%s\n  ) AS k\n", from,
+	    buf_cstr(&r->list));
+	buf_str(b, "  WHERE CASE k.id");
+	buf_add(b, r->show.p, r->show.len);
+	buf_str(b, " END\n");
+}
+
+static void
+put_results(struct sql *q, struct buf *b)
+{
+	put_rows(b, &q->of_groups, "g",
+	    "CASE WHEN k.step_name = '' THEN g.segment ELSE k.step_name END",
+	    "grouped AS g");
+	for (int e = 0; e < q->d->nexpr; e++)
+		put_rows(b, &q->by_currency[e], "b",
+		    "b.segment || CASE WHEN b.segment = '' THEN 'currency=' "
+		    "ELSE ',currency=' END || b.unit",
+		    sx_fmt(q->x,
+			"currency_%d AS b JOIN sums_%d AS s ON s.date = b.date "
+			"AND s.app_id = b.app_id\n    AND s.platform = "
+			"b.platform AND s.segment = b.segment",
+			e + 1, e + 1));
+}
+
+/* num / den at the metric's places, rounded half to even. */
+static void
 put_last(struct sql *q, struct buf *out)
 {
-	const char *parts[2];
-	int n = 0;
-
-	if (q->plain.len > 0)
-		parts[n++] = "plain";
-	if (q->fractions.len > 0)
-		parts[n++] = "ratios";
-	buf_str(out, ",\nkpi AS (\n");
-	for (int i = 0; i < n; i++)
-		buf_fmt(out,
-		    "%s  SELECT date, app_id, platform, metric, segment, "
-		    "value, num, den, unit FROM %s\n",
-		    i == 0 ? "" : "  UNION ALL\n", parts[i]);
 	buf_fmt(out,
-	    ")\nSELECT k.date, k.app_id, k.platform, %s AS source_system, "
-	    "k.metric, k.segment,\n"
-	    "  k.value, k.num, k.den, k.unit, %s AS kpi_version, %s AS run_id, "
+	    ",\n-- num / den, rounded half to even.\n"
+	    "divided AS (\n"
+	    "  SELECT date, app_id, platform, metric, segment, value, num, "
+	    "den, "
+	    "scale, step, unit,\n"
+	    "    CASE WHEN den = 0 THEN NULL ELSE DIV(num * scale, den) END AS "
+	    "whole\n"
+	    "  FROM results\n),\n"
+	    "rounded AS (\n"
+	    "  SELECT date, app_id, platform, metric, segment, num, den, "
+	    "unit,\n"
+	    "    CASE WHEN scale IS NULL THEN value ELSE step * (whole + CASE\n"
+	    "      WHEN 2 * ABS(num * scale - whole * den) > ABS(den)\n"
+	    "        OR 2 * ABS(num * scale - whole * den) = ABS(den) AND "
+	    "MOD(whole, BIGNUMERIC '2') != 0\n"
+	    "        THEN SIGN(num) * SIGN(den)\n"
+	    "      ELSE BIGNUMERIC '0' END) END AS value\n"
+	    "  FROM divided\n)\n");
+	buf_fmt(out,
+	    "SELECT r.date, r.app_id, r.platform, %s AS source_system, "
+	    "r.metric, r.segment,\n"
+	    "  r.value, r.num, r.den, r.unit, %s AS kpi_version, %s AS run_id, "
 	    "d.quality\n"
-	    "FROM kpi AS k JOIN days AS d ON d.date = k.date\n"
-	    "ORDER BY k.date, k.app_id, k.platform, k.metric, k.segment\n",
+	    "FROM rounded AS r JOIN days AS d ON d.date = r.date\n"
+	    "ORDER BY r.date, r.app_id, r.platform, r.metric, r.segment\n",
 	    sql_text(q, q->d->source), sql_text(q, q->d->version),
 	    sql_text(q, q->o->run_id));
 }
@@ -604,14 +685,56 @@ check_identity(struct sql *q)
 }
 
 static void
+steps(struct sql *q, struct buf *out, const char *id, const char *on,
+    const char *exclude)
+{
+	struct buf b = BUF_INIT(STATEMENT_MAX), all = BUF_INIT(STATEMENT_MAX);
+
+	put_days(q, &b);
+	cte(&all, "days", &b);
+	put_shards(q, &b);
+	cte(&all, "shards", &b);
+	put_leaves(q, &b, id);
+	cte(&all, "leaves", &b);
+	put_facts(q, &b);
+	cte(&all, "facts", &b);
+	put_ranked(q, &b);
+	cte(&all, "ranked", &b);
+	put_once(q, &b, on);
+	cte(&all, "once", &b);
+	put_hits(q, &b, exclude);
+	cte(&all, "hits", &b);
+	put_amounts(q, &b);
+	cte(&all, "amounts", &b);
+	put_counted(q, &b);
+	cte(&all, "counted", &b);
+	buf_add(&all, q->metrics.p, q->metrics.len);
+	put_cells(q, &b);
+	cte(&all, "cells", &b);
+	put_groups(q, &b);
+	cte(&all, "grouped", &b);
+	put_results(q, &b);
+	cte(&all, "results", &b);
+	put_head(q, out);
+	buf_add(out, all.p, all.len);
+	put_last(q, out);
+	if (b.over || all.over || out->over || q->metrics.over ||
+	    q->counted.over) {
+		warn_msg("--until",
+		    "the statement is over 1 MiB; ask for fewer days");
+		q->bad = true;
+	}
+	buf_release(&b);
+	buf_release(&all);
+}
+
+/* All that reads a column comes before the columns are written. */
+static void
 statement(struct sql *q, struct buf *out)
 {
-	struct buf b = BUF_INIT(STATEMENT_MAX), once = BUF_INIT(STATEMENT_MAX);
-	struct buf hits = BUF_INIT(STATEMENT_MAX);
-	struct buf steps = BUF_INIT(STATEMENT_MAX);
+	struct buf b = BUF_INIT(STATEMENT_MAX);
 	const char *id, *on, *exclude = NULL;
 
-	/* All that reads a column comes before the columns are written. */
 	check_identity(q);
 	check_date(q);
 	sql_metrics(q);
@@ -624,47 +747,39 @@ statement(struct sql *q, struct buf *out)
 	for (int i = 0; i < q->d->nsegment; i++)
 		if (q->seg[i])
 			segment(q, &q->d->segment[i]);
-	buf_reset(&b);
-	if (q->bad)
-		goto done;
-	put_once(q, &once, on);
-	put_hits(q, &hits, exclude);
-
-	put_head(q, out);
-	put_days(q, &b);
-	cte(&steps, "days", &b);
-	put_shards(q, &b);
-	cte(&steps, "shards", &b);
-	put_leaves(q, &b, id);
-	cte(&steps, "leaves", &b);
-	put_facts(q, &b);
-	cte(&steps, "facts", &b);
-	put_ranked(q, &b);
-	cte(&steps, "ranked", &b);
-	cte(&steps, "once", &once);
-	cte(&steps, "hits", &hits);
-	put_cells(q, &b);
-	cte(&steps, "cells", &b);
-	buf_add(out, steps.p, steps.len);
-	buf_add(out, q->metrics.p, q->metrics.len);
-	if (q->plain.len > 0)
-		buf_fmt(out, ",\nplain AS (\n%s)", buf_cstr(&q->plain));
-	if (q->fractions.len > 0) {
-		buf_fmt(out, ",\nfractions AS (\n%s)", buf_cstr(&q->fractions));
-		put_ratios(out);
-	}
-	put_last(q, out);
-	if (b.over || once.over || hits.over || steps.over || q->plain.over ||
-	    q->metrics.over || q->fractions.over || out->over) {
-		warn_msg("--until",
-		    "the statement is over 1 MiB; ask for fewer days");
-		q->bad = true;
-	}
-done:
 	buf_release(&b);
-	buf_release(&once);
-	buf_release(&hits);
-	buf_release(&steps);
+	if (!q->bad)
+		steps(q, out, id, on, exclude);
+}
+
+static void
+rows_init(struct rows *r, bool release)
+{
+	struct buf *all[] = {&r->list, &r->show, &r->value, &r->num, &r->den,
+	    &r->scale, &r->step, &r->unit};
+
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+		if (release)
+			buf_release(all[i]);
+		else
+			buf_init(all[i], STATEMENT_MAX);
+}
+
+/* Makes the buffers, or gives them back. */
+static void
+bufs(struct sql *q, bool release)
+{
+	struct buf *all[] = {
+	    &q->amounts, &q->counted, &q->metrics, &q->joined, &q->joins};
+
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+		if (release)
+			buf_release(all[i]);
+		else
+			buf_init(all[i], STATEMENT_MAX);
+	rows_init(&q->of_groups, release);
+	for (int e = 0; e < q->d->nexpr; e++)
+		rows_init(&q->by_currency[e], release);
 }
 
 int
@@ -680,9 +795,8 @@ sql_write(const struct sql_options *o, const struct dict *d,
 		tree_free(tree);
 		return rc;
 	}
-	buf_init(&q.metrics, STATEMENT_MAX);
-	buf_init(&q.plain, STATEMENT_MAX);
-	buf_init(&q.fractions, STATEMENT_MAX);
+	q.by_currency = xcalloc((size_t)d->nexpr + 1, sizeof *q.by_currency);
+	bufs(&q, false);
 	q.source = node_get(node_get(d->conf->root, "sources"), d->source);
 	q.x = sx_new(fields);
 	q.node = xcalloc((size_t)d->nexpr + 1, sizeof(struct sx_node *));
@@ -692,9 +806,8 @@ sql_write(const struct sql_options *o, const struct dict *d,
 	free(q.node);
 	free(q.unit);
 	free(q.fact);
-	buf_release(&q.metrics);
-	buf_release(&q.plain);
-	buf_release(&q.fractions);
+	bufs(&q, true);
+	free(q.by_currency);
 	tree_free(tree);
 	return q.bad ? RC_CONFIG : RC_OK;
 }

@@ -6,10 +6,18 @@
  *	leaves	what stands under keys; the identity of the row
  *	facts	the expressions of the dictionary, a column each
  *	once	without the rows that are there again; app and platform
- *	hits	each row for its platform and for all; segments and units
- *	cells	date, app and platform that have rows
- *	m_NAME	what a metric counted: split, segment, (unit,) n, v
- *	plain, fractions	the rows, and those to be divided
+ *	hits	each row for its platform and for all, as a whole and for each
+ *		segment (split: its name, or ''); units
+ *	amounts	what is added once
+ *	counted	the metrics by group: n_NAME records or keys, v_NAME their value
+ *	currency_N, sums_N	amounts by currency; how many of them, and of one
+ *	m_NAME	users that came to the steps of a funnel
+ *	cells	the groups that may have rows: seen, or named by the apps
+ *	grouped	all of that, side by side
+ *	results	the rows, with what is to be divided
+ *
+ * A step that another one names is made again for each naming: so metrics are
+ * columns of few steps and not steps of their own.
  */
 #ifndef KPI_SQL_IMPL_H
 #define KPI_SQL_IMPL_H
@@ -24,6 +32,12 @@ struct fact {
 	const char *name, *sql;
 };
 
+/* Rows by their number: for each column the branches of a CASE. */
+struct rows {
+	size_t n;
+	struct buf list, show, value, num, den, scale, step, unit;
+};
+
 struct sql {
 	const struct sql_options *o;
 	const struct dict *d;
@@ -33,10 +47,11 @@ struct sql {
 	const struct sx_node **node; /* of the expressions, made at need */
 	struct fact *fact;
 	size_t nfacts;
-	bool seg[SEG_MAX];  /* used */
-	bool *unit;         /* by expression */
-	struct buf metrics; /* CTEs */
-	struct buf plain, fractions;
+	bool seg[SEG_MAX];                    /* used */
+	bool *unit;                           /* by expression */
+	struct buf amounts, counted, metrics; /* columns; CTEs */
+	struct buf joined, joins;             /* of groups */
+	struct rows of_groups, *by_currency;  /* by expression */
 	bool bad;
 };
 
@@ -52,7 +67,7 @@ const char *sql_text(struct sql *q, const char *s);
 /* The currency of the app in the column app_id of the alias. */
 const char *sql_currency(struct sql *q, const char *alias);
 
-/* Adds the CTEs and rows of all metrics. */
+/* Adds the columns, CTEs and rows of all metrics. */
 void sql_metrics(struct sql *q);
 
 #endif

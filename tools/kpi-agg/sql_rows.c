@@ -7,10 +7,8 @@
 #include "sql_impl.h"
 
 #define KEY "date, app_id, platform"
-#define SAME(a, b)                                                    \
-	a ".date = " b ".date AND " a ".app_id = " b ".app_id AND " a \
-	  ".platform = " b ".platform"
 #define NUL "CAST(NULL AS BIGNUMERIC)"
+#define GROUP KEY ", split, segment"
 
 /* --- what counts --- */
 
@@ -159,137 +157,124 @@ time_us(struct sql *q)
 		   : sx_fmt(q->x, "%s * %s", t, factor[q->d->time_unit]);
 }
 
-/* --- m_NAME: date, app_id, platform, split, segment, [unit,] n, v --- */
+/* --- what a metric counts: n_NAME, v_NAME --- */
 
-struct group {
-	const char *split, *segment; /* literals or SQL of the columns */
-	const char *by;              /* more columns to group by: ", s_x" */
-};
-
-static struct group
-total_group(void)
-{
-	return (struct group){"''", "''", ""};
-}
-
-static struct group
-segment_group(struct sql *q, int s)
-{
-	const char *name = q->d->segment[s].name;
-
-	q->seg[s] = true;
-	return (struct group){sx_fmt(q->x, "'%s'", name),
-	    sx_fmt(q->x, "'%s=' || s_%s", name, name),
-	    sx_fmt(q->x, ", s_%s", name)};
-}
-
-/* n and v of a metric that is no ratio, funnel. */
+/* A value where the record counts. */
 static const char *
-counted(struct sql *q, const struct dict_metric *m)
+where_counts(struct sql *q, const char *where, const char *value)
 {
-	const char *v;
+	return *where == '\0'
+		   ? value
+		   : sx_fmt(q->x, "CASE WHEN %s THEN %s END", where, value);
+}
+
+static bool
+has_v(const struct dict_metric *m)
+{
+	return m->agg != AGG_COUNT && m->agg != AGG_DISTINCT;
+}
+
+/* The amounts that are added once: a column of `amounts`. Of each key the
+ * earliest counts, of several the least. */
+static void
+once_column(struct sql *q, const struct dict_metric *m)
+{
+	const char *where = metric_filter(q, m), *v = amount(q, m);
+	const char *who = key_text(q, m, m->once, "once"), *unit = "";
+	const char *counts =
+	    and_where(q, where, sx_fmt(q->x, "%s IS NOT NULL", v));
+
+	if (m->unit >= 0)
+		unit = sx_fmt(q->x, ", %s", unit_column(q, m, m->unit));
+	buf_fmt(&q->amounts,
+	    ",\n    CASE WHEN %s AND (%s IS NULL OR ROW_NUMBER() OVER (\n"
+	    "      PARTITION BY " KEY ", segment%s, %s, %s\n"
+	    "      ORDER BY COALESCE(%s, 0), %s) = 1) THEN %s END AS once_%s",
+	    counts, who, unit, counts, who, time_us(q), v, v, m->name);
+}
+
+static void
+head(struct sql *q, struct buf *b, const struct dict_metric *m)
+{
+	bool bad = false;
+	const char *text =
+	    conf_str(q->d->conf, m->node, "description", "", &bad);
+
+	buf_str(b, ",\n");
+	sql_comment(b, "    ",
+	    sx_fmt(q->x, "%s%s%s", m->name, *text == '\0' ? "" : ": ", text));
+}
+
+/* The aggregates of a metric, one or two columns. */
+static void
+put_aggregates(struct sql *q, struct buf *b, const struct dict_metric *m)
+{
+	const char *where = metric_filter(q, m), *v;
 
 	switch (m->agg) {
 	case AGG_COUNT:
-		return "COUNT(*) AS n, CAST(COUNT(*) AS BIGNUMERIC) AS v";
+		v = *where == '\0' ? "*" : where_counts(q, where, "1");
+		break;
 	case AGG_DISTINCT:
-		v = sx_fmt(
-		    q->x, "COUNT(DISTINCT %s)", key_text(q, m, m->key, "key"));
-		return sx_fmt(
-		    q->x, "%s AS n, CAST(%s AS BIGNUMERIC) AS v", v, v);
-	case AGG_MAX:
-		v = amount(q, m);
-		return sx_fmt(q->x, "COUNT(%s) AS n, MAX(%s) AS v", v, v);
-	case AGG_MIN:
-	case AGG_ONE: /* shown only where it is the only one */
-		v = amount(q, m);
-		return sx_fmt(q->x, "COUNT(%s) AS n, MIN(%s) AS v", v, v);
+		v = sx_fmt(q->x, "DISTINCT %s",
+		    where_counts(q, where, key_text(q, m, m->key, "key")));
+		break;
 	default:
-		v = amount(q, m);
-		return sx_fmt(q->x, "COUNT(%s) AS n, SUM(%s) AS v", v, v);
+		v = where_counts(q, where, amount(q, m));
 	}
+	head(q, b, m);
+	buf_fmt(b, "    COUNT(%s) AS n_%s", v, m->name);
+	if (!has_v(m))
+		return;
+	if (m->once >= 0)
+		v = sx_fmt(q->x, "once_%s", m->name);
+	buf_fmt(b, ",\n    %s(%s) AS v_%s",
+	    m->agg == AGG_MAX                        ? "MAX"
+	    : m->agg == AGG_MIN || m->agg == AGG_ONE ? "MIN"
+						     : "SUM",
+	    v, m->name);
 }
 
-/* The rows that count, of each key the earliest (the least of several). */
+/* What a group shows of it: a column of the alias. */
 static const char *
-from_once(struct sql *q, const struct dict_metric *m, const struct group *g,
-    const char *unit, const char *where)
+shown(struct sql *q, const struct dict_metric *m, const char *alias)
 {
-	const char *k = key_text(q, m, m->once, "once"), *v = amount(q, m);
-
-	return sx_fmt(q->x,
-	    "(\n    SELECT " KEY "%s%s%s, %s AS val, %s AS who,\n"
-	    "      ROW_NUMBER() OVER (PARTITION BY " KEY "%s%s%s, %s "
-	    "ORDER BY COALESCE(%s, 0), %s) AS nth\n"
-	    "    FROM hits WHERE %s) AS e",
-	    g->by, *unit == '\0' ? "" : ", ", unit, v, k, g->by,
-	    *unit == '\0' ? "" : ", ", unit, k, time_us(q), v,
-	    and_where(q, where, sx_fmt(q->x, "%s IS NOT NULL", v)));
+	if (!has_v(m))
+		return sx_fmt(q->x, "CAST(COALESCE(%s.n_%s, 0) AS BIGNUMERIC)",
+		    alias, m->name);
+	if (m->agg == AGG_ONE)
+		return sx_fmt(q->x, "CASE WHEN %s.n_%s = 1 THEN %s.v_%s END",
+		    alias, m->name, alias, m->name);
+	if (m->agg == AGG_MIN || m->agg == AGG_MAX)
+		return sx_fmt(q->x, "%s.v_%s", alias, m->name);
+	return sx_fmt(q->x, "COALESCE(%s.v_%s, 0)", alias, m->name);
 }
 
-static void
-group_select(struct sql *q, struct buf *b, const struct dict_metric *m,
-    const struct group *g, const char *unit)
+/* As a part of a ratio: 0 where there is none. */
+static const char *
+part(struct sql *q, const struct dict_metric *m, const char *alias)
 {
-	const char *where = metric_filter(q, m), *from = "hits";
-	const char *what = counted(q, m);
-	bool units = *unit != '\0';
-
-	if (m->once >= 0) {
-		from = from_once(q, m, g, unit, where);
-		where = "";
-		what = "COUNT(*) AS n, SUM(CASE WHEN who IS NULL OR nth = 1 "
-		       "THEN val END) AS v";
-	}
-	buf_fmt(b, "%s  SELECT " KEY ", %s AS split, %s AS segment",
-	    b->len > 0 ? "  UNION ALL\n" : "", g->split, g->segment);
-	if (units)
-		buf_fmt(b, ", %s AS unit", unit);
-	buf_fmt(b, ",\n    %s\n  FROM %s\n", what, from);
-	if (m->sum_all && m->once < 0)
-		where = and_where(q, where, "platform != 'all'");
-	if (*where != '\0')
-		buf_fmt(b, "  WHERE %s\n", where);
-	buf_fmt(
-	    b, "  GROUP BY " KEY "%s%s%s\n", g->by, units ? ", " : "", unit);
+	return has_v(m) ? sx_fmt(q->x, "COALESCE(%s.v_%s, 0)", alias, m->name)
+			: shown(q, m, alias);
 }
 
-static void
-put_cte(struct sql *q, const char *name, struct buf *body)
+static const char *
+count_of(struct sql *q, const struct dict_metric *m, const char *alias)
 {
-	buf_fmt(&q->metrics, "%s AS (\n%s)", name, buf_cstr(body));
+	return sx_fmt(
+	    q->x, "CAST(COALESCE(%s.n_%s, 0) AS BIGNUMERIC)", alias, m->name);
 }
 
-/* All groups of the metric, by unit or without. */
-static void
-metric_cte(
-    struct sql *q, const struct dict_metric *m, const char *name, int unit)
-{
-	struct buf b = BUF_INIT((size_t)1 << 20);
-	const char *u = unit < 0 ? "" : unit_column(q, m, unit);
-	struct group g = total_group();
+/* --- rows: of groups (g), and of groups by currency (b, with sums s) --- */
 
-	if (m->total)
-		group_select(q, &b, m, &g, u);
-	for (int i = 0; i < m->nsegments; i++) {
-		g = segment_group(q, m->segment[i]);
-		group_select(q, &b, m, &g, u);
-	}
-	if (!m->sum_all) {
-		put_cte(q, name, &b);
-	} else {
-		buf_fmt(&q->metrics,
-		    "p%s AS (\n%s),\n%s AS (\n  SELECT * FROM p%s\n"
-		    "  UNION ALL\n  SELECT date, app_id, 'all' AS platform, "
-		    "split, segment%s,\n    SUM(n) AS n, SUM(v) AS v\n"
-		    "  FROM p%s\n  GROUP BY date, app_id, split, segment%s\n)",
-		    name, buf_cstr(&b), name, name, unit < 0 ? "" : ", unit",
-		    name, unit < 0 ? "" : ", unit");
-	}
-	buf_release(&b);
-}
-
-/* --- rows --- */
+struct row {
+	const struct dict_metric *m;
+	const char *segment; /* of a step of a funnel; "" */
+	const char *show;    /* condition */
+	const char *value;   /* or, where NULL: */
+	const char *num, *den;
+	const char *unit; /* SQL */
+};
 
 static const char *
 plain_unit(const struct dict_metric *m)
@@ -309,289 +294,220 @@ plain_unit(const struct dict_metric *m)
 	}
 }
 
-/* Begins a SELECT of plain or fractions. */
-static struct buf *
-rows_of(struct sql *q, bool fraction)
-{
-	struct buf *b = fraction ? &q->fractions : &q->plain;
-
-	if (b->len > 0)
-		buf_str(b, "  UNION ALL\n");
-	return b;
-}
-
 static void
-power(char *text, int places, bool minus)
+power(char *text, size_t room, int places, bool minus)
 {
-	if (minus && places > 0)
-		sprintf(text, "0.%0*d", places, 1);
-	else
-		sprintf(text, "1%0*d", places, 0);
 	if (places == 0)
-		strcpy(text, "1");
+		snprintf(text, room, "1");
+	else if (minus)
+		snprintf(text, room, "0.%0*d", places, 1);
+	else
+		snprintf(text, room, "1%0*d", places, 0);
 }
 
-/* num and den as SQL; FROM and WHERE follow. */
-static struct buf *
-fraction(struct sql *q, const struct dict_metric *m, const char *alias,
-    const char *segment, const char *num, const char *den, const char *unit)
-{
-	struct buf *b = rows_of(q, true);
-	char up[24], down[24];
-
-	power(up, m->places, false);
-	power(down, m->places, true);
-	buf_fmt(b,
-	    "  SELECT %s.date, %s.app_id, %s.platform, '%s' AS metric, %s AS "
-	    "segment,\n    %s AS num, %s AS den, BIGNUMERIC '%s' AS scale, "
-	    "BIGNUMERIC '%s' AS step, %s AS unit\n",
-	    alias, alias, alias, m->name, segment, num, den, up, down, unit);
-	return b;
-}
-
-static struct buf *
-plain(struct sql *q, const struct dict_metric *m, const char *alias,
-    const char *segment, const char *value, const char *unit)
-{
-	struct buf *b = rows_of(q, false);
-
-	buf_fmt(b,
-	    "  SELECT %s.date, %s.app_id, %s.platform, '%s' AS metric, %s AS "
-	    "segment,\n    %s AS value, " NUL " AS num, " NUL
-	    " AS den, %s AS unit\n",
-	    alias, alias, alias, m->name, segment, value, unit);
-	return b;
-}
-
-/* One row of a group with n and v, or of a cell without (has false). */
 static void
-value_row(struct sql *q, const struct dict_metric *m, const char *alias,
-    const char *segment, bool has, const char *unit, const char *from)
+column(struct buf *b, size_t id, const char *sql)
 {
-	struct buf *b;
-
-	if (m->agg == AGG_AVG) {
-		b = fraction(q, m, alias, segment,
-		    has ? "COALESCE(m.v, 0)" : "BIGNUMERIC '0'",
-		    has ? "CAST(COALESCE(m.n, 0) AS BIGNUMERIC)"
-			: "BIGNUMERIC '0'",
-		    unit);
-	} else {
-		const char *v = m->agg == AGG_ONE
-				    ? "CASE WHEN m.n = 1 THEN m.v END"
-				: m->agg == AGG_MIN || m->agg == AGG_MAX
-				    ? "m.v"
-				    : "COALESCE(m.v, 0)";
-
-		if (!has)
-			v = *v == 'C' && v[1] == 'O' ? "BIGNUMERIC '0'" : NUL;
-		b = plain(q, m, alias, segment, v, unit);
-	}
-	buf_str(b, from);
+	buf_fmt(b, "\n      WHEN %zu THEN %s", id, sql);
 }
 
-static const char *
-segment_rows(struct sql *q, const char *name)
+static void
+add_row(struct sql *q, struct rows *to, const struct row *r)
 {
-	return sx_fmt(
-	    q->x, "  FROM m_%s AS m WHERE m.split != '' AND m.n > 0\n", name);
+	char up[24], down[24];
+	size_t id = ++to->n;
+
+	buf_fmt(&to->list,
+	    "%s    SELECT %zu AS id, '%s' AS metric, %s AS step_name",
+	    id == 1 ? "" : "\n    UNION ALL\n", id, r->m->name,
+	    *r->segment == '\0' ? "''" : r->segment);
+	column(&to->show, id, r->show);
+	column(&to->unit, id, r->unit);
+	if (r->value != NULL) {
+		column(&to->value, id, r->value);
+		return;
+	}
+	power(up, sizeof up, r->m->places, false);
+	power(down, sizeof down, r->m->places, true);
+	column(&to->num, id, r->num);
+	column(&to->den, id, r->den);
+	column(&to->scale, id, sx_fmt(q->x, "BIGNUMERIC '%s'", up));
+	column(&to->step, id, sx_fmt(q->x, "BIGNUMERIC '%s'", down));
+}
+
+/* split IN (…) of the metric's segments; "FALSE" where it has none. */
+static const char *
+of_splits(
+    struct sql *q, const struct dict_metric *m, const char *alias, bool total)
+{
+	const char *s = total ? "''" : "";
+
+	for (int i = 0; i < m->nsegments; i++)
+		s = sx_fmt(q->x, "%s%s'%s'", s, *s == '\0' ? "" : ", ",
+		    q->d->segment[m->segment[i]].name);
+	return *s == '\0' ? "FALSE"
+			  : sx_fmt(q->x, "%s.split IN (%s)", alias, s);
+}
+
+/* The total always, a segment where something was counted. */
+static const char *
+show_if(struct sql *q, const struct dict_metric *m, const char *counted)
+{
+	if (!m->total)
+		return sx_fmt(
+		    q->x, "%s AND %s", of_splits(q, m, "g", false), counted);
+	if (m->nsegments == 0)
+		return "g.split = ''";
+	return sx_fmt(q->x, "g.split = '' OR %s AND %s",
+	    of_splits(q, m, "g", false), counted);
 }
 
 /* A metric whose unit is one text. */
 static void
-plain_rows(struct sql *q, const struct dict_metric *m)
+plain_row(struct sql *q, const struct dict_metric *m)
 {
-	const char *unit = sql_text(q, plain_unit(m));
+	struct row r = {.m = m, .segment = ""};
 
-	if (m->total)
-		value_row(q, m, "c", "''", true, unit,
-		    sx_fmt(q->x,
-			"  FROM cells AS c LEFT JOIN m_%s AS m\n"
-			"    ON " SAME("m", "c") " AND m.split = ''\n",
-			m->name));
-	if (m->nsegments > 0)
-		value_row(q, m, "m", "m.segment", true, unit,
-		    segment_rows(q, m->name));
+	r.unit = sql_text(q, plain_unit(m));
+	r.show = show_if(q, m, sx_fmt(q->x, "g.n_%s > 0", m->name));
+	if (m->agg == AGG_AVG) {
+		r.num = part(q, m, "g");
+		r.den = count_of(q, m, "g");
+	} else {
+		r.value = shown(q, m, "g");
+	}
+	add_row(q, &q->of_groups, &r);
 }
 
-/* How many units, and one of them, by group: u_NAME. */
-static void
-units_cte(struct sql *q, const struct dict_metric *m)
+static const char *
+units(struct sql *q, const struct dict_metric *m, const char *alias)
 {
-	buf_fmt(&q->metrics,
-	    ",\nu_%s AS (\n  SELECT " KEY
-	    ", split, segment, COUNT(*) AS units, MIN(unit) AS unit\n"
-	    "  FROM m_%s WHERE n > 0 GROUP BY " KEY ", split, segment\n)",
-	    m->name, m->name);
+	return sx_fmt(q->x, "COALESCE(%s.units_%s, 0)", alias, m->name);
 }
 
-#define WITH_CURRENCY                                                        \
-	"CASE WHEN u.units = 1 THEN m.segment ELSE m.segment ||\n"           \
-	"      CASE WHEN m.segment = '' THEN 'currency=' ELSE ',currency=' " \
-	"END || m.unit END"
-
-/* Amounts by currency: one, several, or none. */
-static void
-money_rows(struct sql *q, const struct dict_metric *m)
+/* NULL where amounts are of several currencies. */
+static const char *
+unless_mixed(struct sql *q, const char *count, const char *sql)
 {
-	const char *n = m->name;
+	return sx_fmt(
+	    q->x, "CASE WHEN %s > 1 THEN NULL ELSE %s END", count, sql);
+}
 
-	value_row(q, m, "m", WITH_CURRENCY, true, "m.unit",
-	    sx_fmt(q->x,
-		"  FROM m_%s AS m JOIN u_%s AS u\n    ON " SAME(
-		    "u", "m") " AND u.segment = m.segment\n  WHERE m.n > 0\n",
-		n, n));
-	if (!m->total)
-		return;
-	value_row(q, m, "c", "''", false, sql_currency(q, "c"),
-	    sx_fmt(q->x,
-		"  FROM cells AS c LEFT JOIN u_%s AS u\n    ON " SAME(
-		    "u", "c") " AND u.split = ''\n  WHERE u.units IS NULL\n",
-		n));
-	buf_fmt(plain(q, m, "u", "''", NUL, "'mixed'"),
-	    "  FROM u_%s AS u WHERE u.split = '' AND u.units > 1\n", n);
+/* Amounts by currency: none or one of them, or "mixed"; and each of several
+ * by itself. */
+static void
+money_rows(struct sql *q, const struct dict_metric *m, struct rows *by)
+{
+	const char *n = units(q, m, "g");
+	struct row r = {.m = m, .segment = ""};
+
+	r.show = show_if(q, m, sx_fmt(q->x, "%s = 1", n));
+	r.unit = sx_fmt(q->x,
+	    "CASE WHEN %s > 1 THEN 'mixed' ELSE COALESCE(g.unit_%s, %s) END", n,
+	    m->name, sql_currency(q, "g"));
+	if (m->agg == AGG_AVG) {
+		r.num = unless_mixed(q, n, part(q, m, "g"));
+		r.den = unless_mixed(q, n, count_of(q, m, "g"));
+	} else {
+		r.value = unless_mixed(q, n, shown(q, m, "g"));
+	}
+	add_row(q, &q->of_groups, &r);
+
+	r = (struct row){.m = m, .segment = "", .unit = "b.unit"};
+	r.show = sx_fmt(q->x, "s.units_%s > 1 AND b.n_%s > 0 AND %s", m->name,
+	    m->name, of_splits(q, m, "b", m->total));
+	if (m->agg == AGG_AVG) {
+		r.num = part(q, m, "b");
+		r.den = count_of(q, m, "b");
+	} else {
+		r.value = shown(q, m, "b");
+	}
+	add_row(q, by, &r);
 }
 
 /* --- ratios --- */
 
-/* The groups that a ratio has rows for, as g. */
-static const char *
-ratio_groups(struct sql *q, const struct dict_metric *m)
-{
-	const char *num = q->d->metric[m->num].name;
-	const char *den = q->d->metric[m->den].name;
-	const char *splits = "", *s = "";
-
-	if (m->total)
-		s = "    SELECT " KEY
-		    ", '' AS split, '' AS segment FROM cells\n";
-	for (int i = 0; i < m->nsegments; i++)
-		splits = sx_fmt(q->x, "%s%s'%s'", splits, i == 0 ? "" : ", ",
-		    q->d->segment[m->segment[i]].name);
-	if (m->nsegments > 0)
-		s = sx_fmt(q->x,
-		    "%s%s    SELECT " KEY
-		    ", split, segment FROM m_%s WHERE n > 0 AND split IN (%s)\n"
-		    "    UNION DISTINCT\n"
-		    "    SELECT " KEY
-		    ", split, segment FROM m_%s WHERE n > 0 AND split IN "
-		    "(%s)\n",
-		    s, *s == '\0' ? "" : "    UNION DISTINCT\n", num, splits,
-		    den, splits);
-	return sx_fmt(q->x, "(\n%s  ) AS g", s);
-}
-
-#define GROUP(a) SAME(a, "g") " AND " a ".segment = g.segment"
-
 static void
-count_ratio(struct sql *q, const struct dict_metric *m)
+count_ratio(struct sql *q, const struct dict_metric *m,
+    const struct dict_metric *num, const struct dict_metric *den)
 {
-	buf_fmt(fraction(q, m, "g", "g.segment", "COALESCE(a.v, 0)",
-		    "COALESCE(b.v, 0)", sql_text(q, plain_unit(m))),
-	    "  FROM %s\n  LEFT JOIN m_%s AS a ON " GROUP(
-		"a") "\n"
-		     "  LEFT JOIN m_%s AS b ON " GROUP("b") "\n",
-	    ratio_groups(q, m), q->d->metric[m->num].name,
-	    q->d->metric[m->den].name);
-}
+	struct row r = {.m = m, .segment = ""};
 
-static void
-mixed_ratio(struct sql *q, const struct dict_metric *m, const char *from)
-{
-	if (m->total)
-		buf_fmt(plain(q, m, "u", "''", NUL, "'mixed'"),
-		    "  FROM %s WHERE u.split = '' AND u.units > 1\n", from);
+	r.show = show_if(q, m,
+	    sx_fmt(q->x, "(g.n_%s > 0 OR g.n_%s > 0)", num->name, den->name));
+	r.num = part(q, num, "g");
+	r.den = part(q, den, "g");
+	r.unit = sql_text(q, plain_unit(m));
+	add_row(q, &q->of_groups, &r);
 }
 
 /* Money by counts: den is all records, or by currency where there are
  * several. */
 static void
-money_ratio(struct sql *q, const struct dict_metric *m)
+money_ratio(struct sql *q, const struct dict_metric *m,
+    const struct dict_metric *num, const struct dict_metric *den,
+    struct rows *by)
 {
-	const char *num = q->d->metric[m->num].name;
-	const char *den = q->d->metric[m->den].name;
+	const char *n = units(q, num, "g"), *text = sql_text(q, plain_unit(m));
 	bool money = m->unit_text == NULL;
-	const char *unit =
-	    money ? sx_fmt(q->x, "COALESCE(a.unit, %s)", sql_currency(q, "g"))
-		  : sql_text(q, plain_unit(m));
+	struct row r = {.m = m, .segment = ""};
 
-	buf_fmt(fraction(q, m, "g", "g.segment", "COALESCE(a.v, 0)",
-		    "COALESCE(b.v, 0)", unit),
-	    "  FROM %s\n  LEFT JOIN u_%s AS u ON " GROUP(
-		"u") "\n"
-		     "  LEFT JOIN m_%s AS a ON " GROUP(
-			 "a") " AND a.n > 0\n"
-			      "  LEFT JOIN m_%s AS b ON " GROUP(
-				  "b") "\n"
-				       "  WHERE COALESCE(u.units, 0) <= 1\n",
-	    ratio_groups(q, m), num, num, den);
-	mixed_ratio(q, m, sx_fmt(q->x, "u_%s AS u", num));
-	buf_fmt(fraction(q, m, "m", WITH_CURRENCY, "m.v", "COALESCE(b.v, 0)",
-		    money ? "m.unit" : unit),
-	    "  FROM %s\n  JOIN u_%s AS u ON " GROUP(
-		"u") " AND u.units > 1\n"
-		     "  JOIN m_%s AS m ON " GROUP(
-			 "m") " AND m.n > 0\n"
-			      "  LEFT JOIN s_%s AS b ON " GROUP(
-				  "b") " AND b.unit = m.unit\n",
-	    ratio_groups(q, m), num, num, den);
+	r.show = show_if(q, m,
+	    sx_fmt(
+		q->x, "%s <= 1 AND (%s = 1 OR g.n_%s > 0)", n, n, den->name));
+	r.num = unless_mixed(q, n, part(q, num, "g"));
+	r.den = unless_mixed(q, n, part(q, den, "g"));
+	r.unit = money ? sx_fmt(q->x, "COALESCE(g.unit_%s, %s)", num->name,
+			     sql_currency(q, "g"))
+		       : text;
+	r.unit = sx_fmt(
+	    q->x, "CASE WHEN %s > 1 THEN 'mixed' ELSE %s END", n, r.unit);
+	add_row(q, &q->of_groups, &r);
+
+	r = (struct row){.m = m, .segment = ""};
+	r.show = sx_fmt(q->x, "s.units_%s > 1 AND b.n_%s > 0 AND %s", num->name,
+	    num->name, of_splits(q, m, "b", m->total));
+	r.num = part(q, num, "b");
+	r.den = part(q, den, "b");
+	r.unit = money ? "b.unit" : text;
+	add_row(q, by, &r);
 }
 
 /* Money by money: each currency by itself, of the side that has more. */
 static void
-currency_ratio(struct sql *q, const struct dict_metric *m)
+currency_ratio(struct sql *q, const struct dict_metric *m,
+    const struct dict_metric *num, const struct dict_metric *den,
+    struct rows *by)
 {
-	const char *num = q->d->metric[m->num].name;
-	const char *den = q->d->metric[m->den].name;
-	const char *unit = sql_text(q, plain_unit(m));
-	const char *name = sx_fmt(q->x, "r_%s", m->name);
+	const char *cn = units(q, num, "g"), *cd = units(q, den, "g");
+	const char *text = sql_text(q, plain_unit(m));
+	const char *many = sx_fmt(q->x, "(%s > 1 OR %s > 1)", cn, cd);
+	const char *same = sx_fmt(q->x, "(%s = 0 OR g.unit_%s = g.unit_%s)", cn,
+	    num->name, den->name);
+	struct row r = {.m = m, .segment = ""};
 
-	/* g and how many units each side has */
-	buf_fmt(&q->metrics,
-	    ",\n%s AS (\n  SELECT g.date, g.app_id, g.platform, g.split, "
-	    "g.segment,\n    COALESCE(a.units, 0) AS nums, COALESCE(b.units, "
-	    "0) AS dens,\n    CASE WHEN COALESCE(a.units, 0) < "
-	    "COALESCE(b.units, 0) THEN b.units ELSE COALESCE(a.units, 0) END "
-	    "AS units\n  FROM %s\n  LEFT JOIN u_%s AS a ON " GROUP(
-		"a") "\n"
-		     "  LEFT JOIN u_%s AS b ON " GROUP("b") "\n)",
-	    name, ratio_groups(q, m), num, den);
-	mixed_ratio(q, m, sx_fmt(q->x, "%s AS u", name));
-	buf_fmt(fraction(q, m, "u", "u.segment", "BIGNUMERIC '0'",
-		    "BIGNUMERIC '0'", unit),
-	    "  FROM %s AS u WHERE u.units = 0\n", name);
-	buf_fmt(
-	    fraction(q, m, "m", WITH_CURRENCY, "m.v", "COALESCE(b.v, 0)", unit),
-	    "  FROM %s AS u JOIN m_%s AS m\n    ON " SAME(
-		"m", "u") " AND m.segment = u.segment AND m.n > 0\n"
-			  "  LEFT JOIN m_%s AS b\n    ON " SAME(
-			      "b", "m") " AND b.segment = m.segment AND b.unit "
-					"= m.unit AND b.n > "
-					"0\n  WHERE u.nums >= u.dens\n",
-	    name, num, den);
-	buf_fmt(
-	    fraction(q, m, "m", WITH_CURRENCY, "COALESCE(a.v, 0)", "m.v", unit),
-	    "  FROM %s AS u JOIN m_%s AS m\n    ON " SAME(
-		"m", "u") " AND m.segment = u.segment AND m.n > 0\n"
-			  "  LEFT JOIN m_%s AS a\n    ON " SAME(
-			      "a", "m") " AND a.segment = m.segment AND a.unit "
-					"= m.unit AND a.n > "
-					"0\n  WHERE u.nums < u.dens\n",
-	    name, den, num);
-}
+	r.show = show_if(
+	    q, m, sx_fmt(q->x, "NOT %s AND (%s = 1 OR %s = 1)", many, cn, cd));
+	r.num = sx_fmt(q->x, "CASE WHEN %s THEN NULL ELSE %s END", many,
+	    part(q, num, "g"));
+	r.den = sx_fmt(q->x,
+	    "CASE WHEN %s THEN NULL WHEN %s THEN %s ELSE BIGNUMERIC '0' END",
+	    many, same, part(q, den, "g"));
+	r.unit =
+	    sx_fmt(q->x, "CASE WHEN %s THEN 'mixed' ELSE %s END", many, text);
+	add_row(q, &q->of_groups, &r);
 
-static void
-ratio_rows(struct sql *q, const struct dict_metric *m)
-{
-	const struct dict_metric *num = &q->d->metric[m->num];
-	const struct dict_metric *den = &q->d->metric[m->den];
-
-	if (den->unit >= 0)
-		currency_ratio(q, m);
-	else if (num->unit >= 0)
-		money_ratio(q, m);
-	else
-		count_ratio(q, m);
+	r = (struct row){.m = m, .segment = ""};
+	r.show = sx_fmt(q->x,
+	    "(s.units_%s > 1 OR s.units_%s > 1) AND %s AND\n"
+	    "        CASE WHEN s.units_%s < s.units_%s THEN b.n_%s > 0 ELSE "
+	    "b.n_%s > 0 END",
+	    num->name, den->name, of_splits(q, m, "b", m->total), num->name,
+	    den->name, den->name, num->name);
+	r.num = part(q, num, "b");
+	r.den = part(q, den, "b");
+	r.unit = text;
+	add_row(q, by, &r);
 }
 
 /* --- funnels --- */
@@ -624,7 +540,7 @@ funnel_events(struct sql *q, const struct dict_metric *m, struct buf *b)
 		    b, ",\n    CASE WHEN %s THEN 1 ELSE 0 END AS b%d", is, s);
 	}
 	where = and_where(q, where, sx_fmt(q->x, "(%s)", any));
-	buf_fmt(b, "\n  FROM hits WHERE %s\n", where);
+	buf_fmt(b, "\n  FROM hits WHERE split = '' AND %s\n", where);
 	buf_fmt(&q->metrics, ",\nf_%s AS (\n%s)", m->name, buf_cstr(b));
 	buf_reset(b);
 	buf_str(b, "  SELECT " KEY ", who, us");
@@ -668,26 +584,22 @@ funnel_step(struct sql *q, const struct dict_metric *m, int s, struct buf *b)
 static void
 funnel_rows(struct sql *q, const struct dict_metric *m)
 {
-	const char *unit = sql_text(q, plain_unit(m));
-	const char *from = sx_fmt(q->x,
-	    "  FROM cells AS c LEFT JOIN m_%s AS m ON " SAME("m", "c") "\n",
-	    m->name);
-
 	for (int s = -1; s < m->nsteps; s++) {
 		int num = s < 0 ? m->nsteps - 1 : s;
 		int den = s <= 0 ? 0 : s - 1;
-		const char *seg =
-		    s < 0 ? "''"
-			  : sx_fmt(q->x, "'step=%0*d.%s'",
-				m->nsteps > 9 ? 2 : 1, s + 1, m->step[s].name);
+		struct row r = {.m = m, .segment = "", .show = "g.split = ''"};
 
-		buf_str(fraction(q, m, "c", seg,
-			    sx_fmt(q->x,
-				"CAST(COALESCE(m.r%d, 0) AS BIGNUMERIC)", num),
-			    sx_fmt(q->x,
-				"CAST(COALESCE(m.r%d, 0) AS BIGNUMERIC)", den),
-			    unit),
-		    from);
+		if (s >= 0)
+			r.segment = sx_fmt(q->x, "'step=%0*d.%s'",
+			    m->nsteps > 9 ? 2 : 1, s + 1, m->step[s].name);
+		r.num = sx_fmt(q->x,
+		    "CAST(COALESCE(g.users%d_%s, 0) AS BIGNUMERIC)", num,
+		    m->name);
+		r.den = sx_fmt(q->x,
+		    "CAST(COALESCE(g.users%d_%s, 0) AS BIGNUMERIC)", den,
+		    m->name);
+		r.unit = sql_text(q, plain_unit(m));
+		add_row(q, &q->of_groups, &r);
 	}
 }
 
@@ -702,68 +614,153 @@ funnel(struct sql *q, const struct dict_metric *m)
 	for (int s = 1; s < m->nsteps; s++)
 		funnel_step(q, m, s, &b);
 	buf_fmt(&q->metrics, ",\nm_%s AS (\n  SELECT " KEY, m->name);
-	for (int s = 0; s < m->nsteps; s++)
+	for (int s = 0; s < m->nsteps; s++) {
 		buf_fmt(&q->metrics,
 		    ",\n    COUNT(DISTINCT CASE WHEN start%d IS NOT NULL THEN "
-		    "who END) AS r%d",
-		    s, s);
+		    "who END) AS users%d_%s",
+		    s, s, m->name);
+		buf_fmt(
+		    &q->joined, ",\n    m_%s.users%d_%s", m->name, s, m->name);
+	}
 	buf_fmt(&q->metrics, "\n  FROM f%d_%s GROUP BY " KEY "\n)",
 	    m->nsteps - 1, m->name);
+	buf_fmt(&q->joins,
+	    "  LEFT JOIN m_%s ON m_%s.date = c.date AND m_%s.app_id = "
+	    "c.app_id\n    AND m_%s.platform = c.platform AND c.split = ''\n",
+	    m->name, m->name, m->name, m->name);
 	funnel_rows(q, m);
 	buf_release(&b);
 }
 
 /* --- all --- */
 
-static void
-head(struct sql *q, const struct dict_metric *m)
+static bool
+is_counted(const struct sql *q, const struct dict_metric *m)
 {
-	bool bad = false;
-	const char *text =
-	    conf_str(q->d->conf, m->node, "description", "", &bad);
+	return metric_of_feed(q->d, m, q->o->property) && m->agg != AGG_RATIO &&
+	       m->agg != AGG_FUNNEL && m->agg != AGG_APPROX;
+}
 
-	buf_str(&q->metrics, ",\n");
-	sql_comment(&q->metrics, "",
-	    sx_fmt(q->x, "%s%s%s", m->name, *text == '\0' ? "" : ": ", text));
+/* Groups by currency, of all metrics that take it from this expression:
+ * currency_N, and what a group has of them: sums_N. */
+static void
+by_currency(struct sql *q, int unit, struct rows *by)
+{
+	struct buf b = BUF_INIT((size_t)1 << 20),
+		   sums = BUF_INIT((size_t)1 << 20);
+	const struct dict *d = q->d;
+	bool any = false;
+
+	for (int i = 0; i < d->nmetric; i++) {
+		const struct dict_metric *m = &d->metric[i];
+
+		if (!is_counted(q, m) || (m->unit != unit && m->split != unit))
+			continue;
+		any = true;
+		if (m->unit < 0 && m->split == unit)
+			unit_column(q, m, unit);
+		put_aggregates(q, &b, m);
+		if (m->unit != unit)
+			continue;
+		unit_column(q, m, unit);
+		buf_fmt(&sums,
+		    ",\n    COUNT(CASE WHEN n_%s > 0 THEN 1 END) AS units_%s,\n"
+		    "    MIN(CASE WHEN n_%s > 0 THEN unit END) AS unit_%s,\n"
+		    "    MIN(CASE WHEN n_%s > 0 THEN n_%s END) AS n_%s,\n"
+		    "    MIN(CASE WHEN n_%s > 0 THEN v_%s END) AS v_%s",
+		    m->name, m->name, m->name, m->name, m->name, m->name,
+		    m->name, m->name, m->name, m->name);
+		buf_fmt(&q->joined,
+		    ",\n    s%d.units_%s, s%d.unit_%s, s%d.n_%s, s%d.v_%s",
+		    unit + 1, m->name, unit + 1, m->name, unit + 1, m->name,
+		    unit + 1, m->name);
+		money_rows(q, m, by);
+	}
+	if (any) {
+		buf_fmt(&q->metrics,
+		    ",\ncurrency_%d AS (\n  SELECT " GROUP ", u%d AS unit%s\n"
+		    "  FROM amounts GROUP BY " GROUP ", u%d\n),\n",
+		    unit + 1, unit + 1, buf_cstr(&b), unit + 1);
+		buf_fmt(&q->metrics,
+		    "sums_%d AS (\n  SELECT " GROUP "%s\n  FROM currency_%d "
+		    "GROUP BY " GROUP "\n)",
+		    unit + 1, buf_cstr(&sums), unit + 1);
+		buf_fmt(&q->joins,
+		    "  LEFT JOIN sums_%d AS s%d ON s%d.date = c.date AND "
+		    "s%d.app_id = c.app_id\n    AND s%d.platform = c.platform "
+		    "AND s%d.segment = c.segment\n",
+		    unit + 1, unit + 1, unit + 1, unit + 1, unit + 1, unit + 1);
+	}
+	buf_release(&b);
+	buf_release(&sums);
+}
+
+/* Groups of all metrics without a currency: counted. */
+static void
+without_currency(struct sql *q)
+{
+	const struct dict *d = q->d;
+
+	for (int i = 0; i < d->nmetric; i++) {
+		const struct dict_metric *m = &d->metric[i];
+
+		if (!is_counted(q, m))
+			continue;
+		if (m->once >= 0)
+			once_column(q, m);
+		if (m->unit >= 0)
+			continue;
+		put_aggregates(q, &q->counted, m);
+		if (!m->sum_all)
+			buf_fmt(&q->joined, ",\n    w.n_%s", m->name);
+		else
+			buf_fmt(&q->joined,
+			    ",\n    CASE WHEN c.platform = 'all' THEN SUM(CASE "
+			    "WHEN c.platform != 'all' THEN w.n_%s END)\n"
+			    "      OVER (PARTITION BY c.date, c.app_id, "
+			    "c.segment) ELSE w.n_%s END AS n_%s",
+			    m->name, m->name, m->name);
+		if (has_v(m))
+			buf_fmt(&q->joined, ", w.v_%s", m->name);
+		plain_row(q, m);
+	}
 }
 
 static void
-metric(struct sql *q, const struct dict_metric *m)
+ratio(struct sql *q, const struct dict_metric *m, struct rows *by)
 {
-	if (m->agg == AGG_APPROX) {
-		sql_wrong(q, node_get(m->node, "agg"),
-		    "distinct~ (HyperLogLog of another kind)");
-		return;
-	}
-	if (m->agg == AGG_RATIO) {
-		ratio_rows(q, m);
-		return;
-	}
-	if (m->agg == AGG_FUNNEL) {
-		funnel(q, m);
-		return;
-	}
-	head(q, m);
-	metric_cte(q, m, sx_fmt(q->x, "m_%s", m->name), m->unit);
-	if (m->split >= 0 && m->unit < 0) {
-		buf_fmt(&q->metrics, ",\n");
-		metric_cte(q, m, sx_fmt(q->x, "s_%s", m->name), m->split);
-	}
-	if (m->unit >= 0) {
-		units_cte(q, m);
-		money_rows(q, m);
-	} else {
-		plain_rows(q, m);
-	}
+	const struct dict_metric *num = &q->d->metric[m->num];
+	const struct dict_metric *den = &q->d->metric[m->den];
+
+	if (den->unit >= 0)
+		currency_ratio(q, m, num, den, &by[den->unit]);
+	else if (num->unit >= 0)
+		money_ratio(q, m, num, den, &by[num->unit]);
+	else
+		count_ratio(q, m, num, den);
 }
 
 void
 sql_metrics(struct sql *q)
 {
-	for (int i = 0; i < q->d->nmetric; i++) {
-		const struct dict_metric *m = &q->d->metric[i];
+	const struct dict *d = q->d;
 
-		if (metric_of_feed(q->d, m, q->o->property))
-			metric(q, m);
+	without_currency(q);
+	for (int e = 0; e < d->nexpr; e++)
+		by_currency(q, e, &q->by_currency[e]);
+	for (int i = 0; i < d->nmetric; i++) {
+		const struct dict_metric *m = &d->metric[i];
+
+		for (int s = 0; s < m->nsegments; s++)
+			q->seg[m->segment[s]] = true;
+		if (!metric_of_feed(d, m, q->o->property))
+			continue;
+		if (m->agg == AGG_APPROX)
+			sql_wrong(q, node_get(m->node, "agg"),
+			    "distinct~, a HyperLogLog of another kind");
+		else if (m->agg == AGG_RATIO)
+			ratio(q, m, q->by_currency);
+		else if (m->agg == AGG_FUNNEL)
+			funnel(q, m);
 	}
 }
