@@ -232,7 +232,9 @@ bq_call(struct bq *b, const char *method, const char *path,
 	static const char *const json[] = {
 	    "Content-Type: application/json; charset=UTF-8", NULL};
 	struct buf url = BUF_INIT(64u << 10);
-	struct http_request q = {.method = method, .judge = google_judge};
+	struct http_request q = {.method = method,
+	    .judge = google_judge,
+	    .json = strcmp(method, "DELETE") != 0};
 	struct http_answer *a;
 	int rc;
 

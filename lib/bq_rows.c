@@ -232,7 +232,8 @@ static int
 read_page(struct reading *g)
 {
 	struct buf url = BUF_INIT(16384);
-	struct http_request q = {.method = "GET", .judge = google_judge};
+	struct http_request q = {
+	    .method = "GET", .json = true, .judge = google_judge};
 	struct http_answer *a;
 	int rc;
 

@@ -29,6 +29,7 @@ struct secret_ref {
 static const char *tool_name = "weir";
 static struct secret_ref secrets[SECRETS_MAX];
 static size_t secret_count;
+static bool may_begin[256]; /* one of the forms of a secret */
 
 void
 diag_init(const char *argv0)
@@ -48,12 +49,15 @@ diag_tool(void)
 	return tool_name;
 }
 
+static void look_at_beginnings(void);
+
 void
 diag_forget(const void *bytes)
 {
 	for (size_t i = 0; i < secret_count; i++)
 		if (secrets[i].p == bytes)
 			secrets[i--] = secrets[--secret_count];
+	look_at_beginnings();
 }
 
 void
@@ -62,6 +66,7 @@ diag_secret(const void *bytes, size_t len)
 	diag_forget(bytes);
 	if (len >= SECRET_MIN && secret_count < SECRETS_MAX)
 		secrets[secret_count++] = (struct secret_ref){bytes, len};
+	look_at_beginnings();
 }
 
 static int
@@ -136,6 +141,21 @@ match_base64(const struct secret_ref *s, const char *p, size_t n)
 	return 0;
 }
 
+static void
+look_at_beginnings(void)
+{
+	memset(may_begin, 0, sizeof(may_begin));
+	for (size_t i = 0; i < secret_count; i++) {
+		may_begin[secrets[i].p[0]] = true;
+		may_begin['%'] = true;
+		for (size_t skip = 0; skip <= 4; skip += 2)
+			for (int c = 0; c < 128; c++)
+				if (base64_value((char)c) ==
+				    sextet(&secrets[i], skip))
+					may_begin[c] = true;
+	}
+}
+
 static size_t
 match_secret(const char *p, size_t n)
 {
@@ -149,6 +169,22 @@ match_secret(const char *p, size_t n)
 		best = best > a ? best : a;
 	}
 	return best;
+}
+
+size_t
+diag_secret_at(const char *p, size_t n)
+{
+	return n > 0 && may_begin[(unsigned char)*p] ? match_secret(p, n) : 0;
+}
+
+size_t
+diag_secret_reach(void)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < secret_count; i++)
+		most = most > secrets[i].len ? most : secrets[i].len;
+	return 3 * most;
 }
 
 /* Length of the UTF-8 sequence at p and its code point; 0: it is none. */
@@ -199,7 +235,7 @@ clean(char *dst, size_t cap, const char *src, size_t len, size_t limit)
 
 	while (at < len && at < limit) {
 		const unsigned char *p = (const unsigned char *)src + at;
-		size_t hidden = match_secret(src + at, len - at), n;
+		size_t hidden = diag_secret_at(src + at, len - at), n;
 		uint32_t c = 0;
 		char piece[16];
 		int w;

@@ -42,5 +42,9 @@ void diag_secret(const void *bytes, size_t len);
 /* Before the bytes go, or change: registering the same place again replaces
  * what was there. */
 void diag_forget(const void *bytes);
+/* The length of the secret that begins at p, in any of its forms; 0: none. */
+size_t diag_secret_at(const char *p, size_t n);
+/* The most bytes that one can take. */
+size_t diag_secret_reach(void);
 
 #endif

@@ -276,6 +276,22 @@ retry(struct flight *f, bool repeatable)
 	f->state = FLIGHT_WAITING;
 }
 
+/* A look at its ends: who takes it looks at all of it. */
+static enum verdict
+must_be_object(struct flight *f)
+{
+	char first, last;
+
+	spool_ends(f->a.body, &first, &last);
+	if (first == '{' && last == '}')
+		return HTTP_OK;
+	snprintf(f->j.why, sizeof(f->j.why),
+	    "status %d with something else than a JSON object", f->a.status);
+	f->j.rc = RC_CONTRACT;
+	f->j.wait_ms = -1;
+	return f->a.odd == 0 ? HTTP_RETRY : HTTP_CONTRACT;
+}
+
 static void
 judge(struct flight *f, enum verdict wire)
 {
@@ -288,7 +304,10 @@ judge(struct flight *f, enum verdict wire)
 		v = f->r.judge != NULL ? f->r.judge(f->r.ctx, &f->a, &f->j)
 				       : http_judge(&f->a, &f->j);
 		spool_rewind(f->a.body);
-		if (f->a.status < 300 && v == HTTP_RETRY)
+		if (v == HTTP_OK && f->r.json && f->a.status < 300)
+			v = must_be_object(f);
+		if (f->a.status < 300 && v == HTTP_RETRY &&
+		    f->j.rc == RC_CONTRACT)
 			f->a.odd++;
 		repeatable = !f->r.once || f->a.status == 429;
 	}

@@ -78,6 +78,8 @@ struct http_request {
 	void *ctx;
 	void *user; /* the caller's */
 	bool raw; /* the body as it comes, gzip is not undone */
+	bool json; /* a good answer is a JSON object; what cannot be one is asked
+		    for once more, then refused */
 	bool unrecorded; /* holds a secret: neither recorded nor replayed */
 	bool metadata; /* plain http to a metadata server: 3 s, 3 tries */
 };

@@ -116,7 +116,7 @@ broken(struct flight *f, CURLcode code)
 
 /* The whole of the body came, by its form or by its end. */
 static enum verdict
-whole(struct flight *f)
+whole(struct flight *f, long status)
 {
 	if (f->lengths > 1)
 		return own_stop(f);
@@ -125,7 +125,7 @@ whole(struct flight *f)
 	if (f->excess)
 		return because(f, HTTP_RETRY, 0,
 		    "the body is longer than its length says");
-	if (!f->framed && f->body.begun && !f->body.gzip &&
+	if (status < 300 && !f->framed && f->body.begun && !f->body.gzip &&
 	    f->body.last != '}' && f->body.last != ']')
 		return because(f, HTTP_RETRY, 0,
 		    "the body's end cannot be told from a cut");
@@ -142,7 +142,7 @@ wire_end(struct flight *f, CURLcode code)
 	curl_easy_getinfo(f->easy, CURLINFO_REQUEST_SIZE, &request);
 	f->sent = request > 0;
 	f->h->bytes += f->wire;
-	v = code == CURLE_OK ? whole(f) : broken(f, code);
+	v = code == CURLE_OK ? whole(f, status) : broken(f, code);
 	f->a.status = v == HTTP_OK ? (int)status : 0;
 	spool_rewind(f->a.body);
 	return v;

@@ -96,12 +96,38 @@ secret_header(const char *text)
 	return false;
 }
 
+/* Adds bytes without the secrets that begin in the first `upto`; returns how
+ * many were taken. */
+static size_t
+redact(struct buf *out, const char *p, size_t upto, size_t n)
+{
+	size_t at = 0, from = 0;
+
+	while (at < upto) {
+		size_t hidden = diag_secret_at(p + at, n - at);
+
+		if (hidden == 0) {
+			at++;
+			continue;
+		}
+		buf_add(out, p + from, at - from);
+		buf_str(out, "REDACTED");
+		from = at += hidden;
+	}
+	if (at > from)
+		buf_add(out, p + from, at - from);
+	return at;
+}
+
 static void
 member(struct jsonw *w, const char *key, const char *value)
 {
-	struct buf b = BUF_INIT(HEAD_MAX);
+	struct buf b = BUF_INIT(HEAD_MAX), shown = BUF_INIT(HEAD_MAX);
+	size_t n = strlen(value);
 
-	json_write_clean(&b, value, strlen(value));
+	redact(&shown, value, n, n);
+	json_write_clean(&b, buf_cstr(&shown), shown.len);
+	buf_release(&shown);
 	jsonw_raw(w, key, b.p, b.len);
 	buf_release(&b);
 }
@@ -187,33 +213,57 @@ clean(struct cleaner *s, struct buf *out, const char *p, size_t n)
 	}
 }
 
+/* The text without secrets, whose form is known to cleaner and to diag. */
+static int
+write_clean(struct cleaner *s, struct buf *out, const struct buf *text, int fd)
+{
+	size_t keep = out->len < 6 ? out->len : 6;
+
+	/* what was written stays in sight: an & in six bytes */
+	if (keep > 0)
+		memmove(out->p, out->p + out->len - keep, keep);
+	out->len = keep;
+	clean(s, out, text->p, text->len);
+	return out->len > keep
+		   ? sys_write_all(fd, out->p + keep, out->len - keep)
+		   : 0;
+}
+
 static int
 write_body(struct flight *f, int fd)
 {
 	struct cleaner s = {.n = 0};
-	struct buf out = BUF_INIT(4 * COPY);
-	char *block = xmalloc(COPY);
-	ssize_t k;
+	struct buf out = BUF_INIT(SIZE_MAX / 2), text = BUF_INIT(SIZE_MAX / 2);
+	size_t reach = diag_secret_reach(), have = 0;
+	char *block = xmalloc(COPY + reach);
+	ssize_t k = 1;
 	int rc = 0;
 
 	spool_rewind(f->a.body);
-	while (rc == 0 && (k = spool_read(f->a.body, block, COPY)) != 0) {
-		size_t keep = out.len < 6 ? out.len : 6;
+	while (rc == 0 && (k > 0 || have > 0)) {
+		size_t taken;
 
+		k = spool_read(f->a.body, block + have, COPY);
 		if (k < 0) {
 			rc = -1;
 			break;
 		}
-		/* what was written stays in sight: an & in six bytes */
-		if (keep > 0)
-			memmove(out.p, out.p + out.len - keep, keep);
-		out.len = keep;
-		clean(&s, &out, block, (size_t)k);
-		if (out.len > keep)
-			rc = sys_write_all(fd, out.p + keep, out.len - keep);
+		have += (size_t)k;
+		buf_reset(&text);
+		/* a secret may go on in the next block */
+		taken = redact(&text, block,
+		    k == 0         ? have
+		    : have > reach ? have - reach
+				   : 0,
+		    have);
+		have -= taken;
+		memmove(block, block + taken, have);
+		if (text.len > 0)
+			rc = write_clean(&s, &out, &text, fd);
 	}
 	spool_rewind(f->a.body);
 	buf_release(&out);
+	buf_release(&text);
 	free(block);
 	return rc;
 }

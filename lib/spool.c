@@ -144,6 +144,38 @@ spool_memory(const struct spool *s, size_t *len)
 	return s->fd < 0 ? s->p : NULL;
 }
 
+static size_t
+look_at(const struct spool *s, uint64_t at, char *to, size_t n)
+{
+	ssize_t k = -1;
+
+	if (s->fd < 0)
+		memcpy(to, s->p + at, n);
+	else
+		do
+			k = pread(s->fd, to, n, (off_t)at);
+		while (k < 0 && errno == EINTR);
+	return s->fd < 0 ? n : k < 0 ? 0 : (size_t)k;
+}
+
+void
+spool_ends(const struct spool *s, char *first, char *last)
+{
+	static const char blank[] = " \t\r\n";
+	char text[64];
+	size_t n = s->size < sizeof(text) ? (size_t)s->size : sizeof(text);
+	size_t k = look_at(s, 0, text, n), i = 0;
+
+	while (i < k && text[i] != '\0' && strchr(blank, text[i]) != NULL)
+		i++;
+	*first = (char)(i < k ? text[i] : '\0');
+	k = look_at(s, s->size - n, text, n);
+	while (
+	    k > 0 && text[k - 1] != '\0' && strchr(blank, text[k - 1]) != NULL)
+		k--;
+	*last = (char)(k > 0 ? text[k - 1] : '\0');
+}
+
 int
 spool_copy(struct spool *s, struct out *o)
 {

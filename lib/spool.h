@@ -20,6 +20,9 @@ void spool_rewind(struct spool *s);
 ssize_t spool_read(struct spool *s, void *p, size_t n); /* 0 at the end */
 /* All of it, where it is in memory; NULL where it is not. */
 const char *spool_memory(const struct spool *s, size_t *len);
+/* The first and the last byte that are no blanks, 0 where there is none in the
+ * first or last 64 bytes. */
+void spool_ends(const struct spool *s, char *first, char *last);
 /* Copies all of it to the output. 0 or -1. */
 int spool_copy(struct spool *s, struct out *o);
 void spool_reset(struct spool *s);

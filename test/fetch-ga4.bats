@@ -292,8 +292,8 @@ DATA_CALL='GET /bigquery/v2/projects/weir-test/datasets/*/tables/*/data'
 	65	1	"do":"status","status":302,"headers":{"Location":"https://evil.example/"}
 	65	2	"times":0,"do":"html"
 	0	2	"do":"html"
-	65	1	"do":"body","body":"{\"totalRows\":\"9\",\"rows\":[{\"f\":["
-	65	1	"do":"body","body":"[]"
+	0	2	"do":"body","body":"{\"totalRows\":\"9\",\"rows\":[{\"f\":["
+	0	2	"do":"body","body":"[]"
 	65	1	"do":"body","body":"{\"totalRows\":\"9\",\"rows\":[],\"rows\":[]}"
 	65	1	"do":"body","body":"{\"rows\":[{\"f\":[{\"v\":NaN}]}]}"
 	0	2	"do":"cut"

@@ -110,12 +110,21 @@ same_host(const struct asc *c, const char *url)
 	       (url[n] == '/' || url[n] == '?');
 }
 
+static bool
+was_there(char *const *seen, int n, const char *url)
+{
+	while (n-- > 0)
+		if (strcmp(seen[n], url) == 0)
+			return true;
+	return false;
+}
+
 /* Each element of `data` on all pages, following links.next as it stands. */
 static int
 each(struct asc *c, const char *first,
     int (*element)(void *ctx, const struct json_span *e), void *ctx)
 {
-	char *url = xstrdup(first);
+	char *seen[PAGES], *url = xstrdup(first);
 	int rc = RC_OK, pages = 0;
 
 	while (url != NULL && rc == RC_OK) {
@@ -143,18 +152,20 @@ each(struct asc *c, const char *first,
 		    text_of(&links, "next", text, sizeof text))
 			next = xstrdup(text);
 		http_done(c->http, a);
+		seen[pages++] = url;
+		url = next;
 		if (next != NULL && !same_host(c, next)) {
 			warn_msg(c->base, "the next page is on another host");
 			rc = RC_CONTRACT;
 		} else if (next != NULL &&
-			   (strcmp(next, url) == 0 || ++pages == PAGES)) {
+			   (pages == PAGES || was_there(seen, pages, next))) {
 			warn_msg(c->base, "the pages do not end");
 			rc = RC_CONTRACT;
 		}
-		free(url);
-		url = next;
 	}
 	free(url);
+	while (pages > 0)
+		free(seen[--pages]);
 	return rc;
 }
 

@@ -161,6 +161,10 @@ take_file(
 		return refuse(out, HTTP_RETRY, RC_CONTRACT,
 		    "the file has another MD5 than its list says");
 	rc = unpack(a->body, f->plain, &f->header, f->asc->max_body, &why);
+	if (rc == RC_OK && f->header.len > 0 &&
+	    strcspn(buf_cstr(&f->header), "\t,") == f->header.len)
+		return refuse(out, a->odd == 0 ? HTTP_RETRY : HTTP_CONTRACT,
+		    RC_CONTRACT, "the file has no columns");
 	if (rc == RC_OK)
 		return HTTP_OK;
 	v = refuse(

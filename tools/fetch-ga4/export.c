@@ -203,6 +203,7 @@ request(struct fetch *f, struct http_request *q, const char *url)
 	memset(q, 0, sizeof *q);
 	q->method = "GET";
 	q->url = url;
+	q->json = true;
 }
 
 /* The answer's rows are printed; *rows is their number. */

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "date.h"
 #include "diag.h"
@@ -152,6 +154,7 @@ ask(struct fetch *f, const char *method, const char *url,
 	    .headers = body != NULL ? json : NULL,
 	    .body = body != NULL ? body->p : NULL,
 	    .body_len = body != NULL ? body->len : 0,
+	    .json = true,
 	    .judge = google_judge,
 	    .ctx = f};
 	struct http_answer *a = http_do(f->http, &r);
@@ -199,20 +202,32 @@ page_read(struct fetch *f, struct http_answer *a,
 	struct page *p = page_new("rows", ROW_MAX, element, ctx);
 	struct json_error e;
 	char *block = xmalloc(BLOCK);
+	uint64_t sum = 1;
 	ssize_t n;
 
 	*rc = RC_OK;
 	*f->why = '\0';
 	spool_rewind(a->body);
-	while (*rc == RC_OK && (n = spool_read(a->body, block, BLOCK)) != 0)
-		*rc = n < 0 ? fail(f, RC_IO, "cannot read the answer back")
-			    : page_feed(p, block, (size_t)n);
+	while (*rc == RC_OK && (n = spool_read(a->body, block, BLOCK)) != 0) {
+		if (n < 0) {
+			*rc = fail(f, RC_IO, "cannot read the answer back");
+			break;
+		}
+		sum = XXH3_64bits_withSeed(block, (size_t)n, sum);
+		*rc = page_feed(p, block, (size_t)n);
+	}
 	free(block);
 	if (*rc == RC_OK || (*rc == RC_CONTRACT && *f->why == '\0')) {
 		*rc = page_end(p, rest, &e);
 		if (*rc != RC_OK)
 			fail(f, *rc, "the page is damaged: byte %zu: %s",
 			    e.byte, e.reason);
+		if (*rc == RC_OK && element != NULL) {
+			if (page_elements(p) > 0 && sum == f->page_sum)
+				*rc = fail(f, RC_CONTRACT,
+				    "the page is the same as the one before");
+			f->page_sum = sum;
+		}
 	}
 	return p;
 }
@@ -280,7 +295,7 @@ begin(struct fetch *f, int32_t day, const char *date_header, const char *extra)
 	part_write_begin(&f->out, &d);
 	buf_release(&more);
 	f->open = true;
-	f->records = 0;
+	f->records = f->page_sum = 0;
 }
 
 void

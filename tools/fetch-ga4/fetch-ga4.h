@@ -40,6 +40,7 @@ struct fetch {
 
 	/* the partition that is open */
 	uint64_t records;
+	uint64_t page_sum; /* of the last page's bytes, 0: none yet */
 	bool open, stop;
 	char why[400]; /* why the day failed */
 	uint64_t quota_left;

@@ -151,6 +151,17 @@ headers(struct report *r, const struct json_span *list, struct field *to,
 	return RC_OK;
 }
 
+/* How many names are in a list with commas. */
+static size_t
+names_in(const char *list)
+{
+	size_t n = list != NULL && *list != '\0';
+
+	for (; n > 0 && *list != '\0'; list++)
+		n += *list == ',';
+	return n;
+}
+
 static void
 forget_headers(struct report *r)
 {
@@ -359,6 +370,11 @@ around(struct report *r, struct http_answer *a, bool first)
 		v = json_member(&rest, "metricHeaders");
 		rc = headers(r, &v, r->met, &r->mets, true);
 	}
+	/* An answer without rows has them too: what has none is no report. */
+	if (rc == RC_OK && (r->dims != names_in(f->dimensions) ||
+			       r->mets != names_in(f->metrics)))
+		rc = fail(f, RC_CONTRACT,
+		    "the answer has other columns than were asked for");
 	if (rc == RC_OK) {
 		quality = quality_of(&rest);
 		if (r->quality != NULL && strcmp(r->quality, quality) != 0)
@@ -438,7 +454,7 @@ report_day(struct fetch *f, int32_t day)
 	uint64_t offset = 0;
 	int rc;
 
-	f->records = 0;
+	f->records = f->page_sum = 0;
 	if (day >= f->today) {
 		begin(f, day, "", "");
 		end(f, OUTCOME_NOT_READY, RC_NOTREADY, "the day is not over");

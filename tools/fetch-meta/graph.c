@@ -130,7 +130,7 @@ graph_fault(struct meta *m, int rc, const char *fmt, ...)
 
 /* ---- usage headers ---- */
 
-/* The whole part of a number, or of one in a string; 0 for anything else. */
+/* A number, or one in a string, rounded up; 0 for anything else. */
 static int64_t
 whole(const struct json_span *v)
 {
@@ -143,6 +143,11 @@ whole(const struct json_span *v)
 		return 0;
 	for (; p < end && *p >= '0' && *p <= '9' && n < 100000000; p++)
 		n = n * 10 + (*p - '0');
+	if (p < end && *p == '.') {
+		for (p++; p < end && *p == '0'; p++)
+			;
+		n += p < end && *p >= '1' && *p <= '9';
+	}
 	return n;
 }
 
@@ -289,6 +294,7 @@ judge(void *ctx, const struct http_answer *a, struct http_judgement *out)
 {
 	struct meta *m = ctx;
 	struct usage u = usage_read(a);
+	enum verdict v = http_judge(a, out); /* and what it asks us to wait */
 	struct json_span root, error;
 	const char *body, *date = http_header(a, "date");
 	struct json_error e;
@@ -299,18 +305,22 @@ judge(void *ctx, const struct http_answer *a, struct http_judgement *out)
 	t = *date != '\0' ? curl_getdate(date, NULL) : -1;
 	m->now_s = t > 0 ? (int64_t)t : sys_real_ns() / 1000000000;
 	http_pace(m->http, pause_of(&u));
+	if (v == HTTP_REAUTH)
+		v = HTTP_AUTH; /* there is one token */
 	if (a->status / 100 == 3 || a->status == 407)
-		return http_judge(a, out);
+		return v;
 	body = spool_memory(a->body, &len);
 	if (body == NULL && a->status == 200)
 		return HTTP_OK; /* over 1 MiB: no error, the page is checked */
 	if (body == NULL || !json_check(body, len, true, &e)) {
-		if (a->status / 100 == 4 && a->status != 429 &&
-		    a->status != 408)
-			return http_judge(a, out);
+		if (a->status / 100 == 4)
+			return v;
 		snprintf(out->why, sizeof out->why,
 		    "status %d, not a JSON object", a->status);
-		return HTTP_RETRY;
+		if (a->status >= 300)
+			return HTTP_RETRY;
+		out->rc = RC_CONTRACT;
+		return a->odd == 0 ? HTTP_RETRY : HTTP_CONTRACT;
 	}
 	root = json_value(body);
 	error = json_member(&root, "error");
@@ -318,7 +328,7 @@ judge(void *ctx, const struct http_answer *a, struct http_judgement *out)
 		judge_error(m, a, &error);
 		return verdict_of(m, a, &u, out);
 	}
-	return a->status == 200 ? HTTP_OK : http_judge(a, out);
+	return a->status == 200 ? HTTP_OK : v;
 }
 
 static void
@@ -392,7 +402,8 @@ graph_call(struct meta *m, const char *method, const char *path,
 	    "Content-Type: application/x-www-form-urlencoded", NULL};
 	struct buf url = BUF_INIT(4 << 20), body = BUF_INIT(4 << 20);
 	bool post = strcmp(method, "POST") == 0;
-	struct http_request r = {.method = method, .judge = judge, .ctx = m};
+	struct http_request r = {
+	    .method = method, .json = true, .judge = judge, .ctx = m};
 	struct http_answer *a;
 	int rc = RC_OK;
 
