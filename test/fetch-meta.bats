@@ -1,4 +1,4 @@
-#!/usr/bin/env bats
+! grep -q '"id":"6' st/act_1001.ad.json 2>/dev/null || break#!/usr/bin/env bats
 # fetch-meta against the local Graph API: pages, report runs, errors, splits.
 
 bats_require_minimum_version 1.5.0
@@ -153,8 +153,25 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 	run -3 --separate-stderr meta --level account --lookback-days 1 --mode async
 	echo "$output" >o
 	[[ $stderr == *"left out: action_values"* ]]
+	head -n 1 o | jq -e '.quality == {fields_left_out: "action_values"}'
 	[ "$(ends o)" = "1 partial" ]
 	rows o | jq -e 'has("spend") and has("purchase_roas") and (has("action_values") | not)'
+}
+
+@test "where no field can be had by all breakdowns, the last one is left out: partial, and said" {
+	start
+	meta --level account --breakdowns age --lookback-days 1 --mode async >want
+	sim_stop
+	start --set meta.max_breakdowns=1
+	run -3 --separate-stderr meta --level account --breakdowns age,gender \
+		--lookback-days 1 --mode async --fields impressions,spend
+	echo "$output" >o
+	[[ $stderr == *"too much data, left out: the breakdown gender"* ]]
+	head -n 1 o | jq -e '.quality == {breakdowns_left_out: "gender"}'
+	[ "$(ends o)" = "1 partial" ]
+	diff <(rows want | jq -c '[.age, .impressions, .spend]') \
+		<(rows o | jq -c '[.age, .impressions, .spend]')
+	rows o | jq -e -s 'length > 1 and all(has("gender") | not)'
 }
 
 @test "HTTP 500 'reduce the amount' halves the page and is remembered" {
@@ -255,6 +272,15 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 	meta --lookback-days 1 --backoff 20 >/dev/null
 	ms=$(((${EPOCHREALTIME/./} - ${t0/./}) / 1000))
 	[ "$ms" -lt 400 ]
+	sim_stop
+	rm .sim.faults
+	# on an error too, the largest of all ids and entries, and 90.2 is over 90
+	fault "{\"match\":\"GET /graph/v25.0/act_1001/insights\",\"times\":1,$(graph_error 500 2 '' 'hiccup'),\"headers\":{\"X-Business-Use-Case-Usage\":\"{\\\"1\\\":[{\\\"type\\\":\\\"ads_insights\\\",\\\"call_count\\\":3},{\\\"type\\\":\\\"ads_insights\\\",\\\"total_time\\\":89.2}],\\\"2\\\":[{\\\"total_cputime\\\":\\\"7\\\"}]}\"}}"
+	start
+	t0=$EPOCHREALTIME
+	meta --lookback-days 1 --backoff 2 >/dev/null # 2 % of 30 s
+	ms=$(((${EPOCHREALTIME/./} - ${t0/./}) / 1000))
+	[ "$ms" -ge 600 ]
 }
 
 @test "a day that fails is a failed partition, the others go on, exit 3" {
@@ -296,12 +322,12 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 	local n=0 made kept spec i specs
 	start
 	meta --level ad --lookback-days 2 --mode sync >want
-	specs=(rename:1 rename:2 fsync:1 fsync:2 fsync:3 write:{1,2,3,4,5} close:{6,10,14,18})
+	specs=(rename:{1,2,3} fsync:3 write:{2,4} close:{6,14})
 	for ((i = 0; i < ${WEIR_SOAK:+90}+0; i++)); do
 		specs+=("any:$((i * 3 + 1))")
 	done
 	for spec in "${specs[@]}"; do
-		rm -rf st
+		rm -rf st stats
 		sim_stop
 		start
 		with_fault "$spec:KILL" fetch-meta --allow-http \
@@ -310,7 +336,7 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 			--lookback-days 2 --state st >killed 2>/dev/null ||
 			n=$((n + 1))
 		made=$(requests 'POST /graph')
-		kept=$(jq '.reports | length' st/act_1001.ad.json 2>/dev/null || echo 0)
+		kept=$(jq '[.reports[] | select(.id != "")] | length' st/act_1001.ad.json 2>/dev/null || echo 0)
 		meta --level ad --lookback-days 2 --state st >o
 		diff <(plain want) <(plain o)
 		jq -e '.reports == []' st/act_1001.ad.json >/dev/null
@@ -321,6 +347,39 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 		[ "$made" -le 1 ]
 	done
 	[ $n -gt 5 ]
+}
+
+@test "killed before the id of a report run is on disk: made again, and said" {
+	skip_if_san
+	local spec made
+	for spec in rename:1 rename:2; do # the intent, the id
+		rm -rf st stats
+		start
+		with_fault "$spec:KILL" fetch-meta --allow-http \
+			--base-url "$SIM/graph" --token-file token \
+			--poll-ms 3 --account 1001 --level ad \
+			--lookback-days 2 --state st >killed 2>/dev/null 3>&- || true
+		made=$(requests 'POST /graph')
+		WEIR_STATS=$T/stats run -0 --separate-stderr meta --level ad \
+			--lookback-days 2 --state st
+		if [ $spec = rename:1 ]; then
+			[ "$made" = 0 ]
+			[ -z "$stderr" ]
+		else
+			[ "$made" = 1 ]
+			[ "$(jq -r 'select(.event == "end") | .counts.report_runs_lost' stats)" = 1 ]
+			[[ $stderr == *"may have been made that was cut off"* ]]
+		fi
+		[ "$(requests 'POST /graph')" = $((made + 1)) ]
+		jq -e '.reports == []' st/act_1001.ad.json
+		sim_stop
+	done
+	# one that was refused leaves no intent
+	fault "{\"match\":\"POST /graph/v25.0/act_1001/insights\",\"times\":1,$(graph_error 400 100 '' 'Invalid parameter')}"
+	start
+	run -65 meta --level ad --lookback-days 1 --state st
+	run -0 --separate-stderr meta --level ad --lookback-days 1 --state st
+	[ -z "$stderr" ]
 }
 
 @test "killed once the report run is on disk: it is found again" {

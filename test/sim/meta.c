@@ -7,6 +7,7 @@
  * days: DATE,DATE), meta.max_sync (rows of a sync
  * answer), meta.max_page (rows a page may be asked for), meta.max_async
  * (rows times fields of a report run), meta.bad_field (too much, always),
+ * meta.max_breakdowns (more of them are too much, always),
  * meta.polls (of a running run), meta.race (polls answered 100/33),
  * meta.stuck, meta.token_days.
  * Files, in place of made data: meta/PATH.json, the pieces of PATH after the
@@ -681,6 +682,9 @@ has_bad_field(const struct ask *q)
 {
 	const char *bad_one = sim_setting("meta.bad_field", "");
 
+	if ((int64_t)q->breakdowns.n >
+	    sim_setting_int("meta.max_breakdowns", 9))
+		return true;
 	for (size_t i = 0; i < q->fields.n; i++)
 		if (strcmp(q->fields.name[i], bad_one) == 0)
 			return true;

@@ -17,8 +17,9 @@ struct day {
 	struct spool *rows; /* lines */
 	uint64_t count;
 	int rc;       /* RC_OK, or why it failed */
-	bool partial; /* fields were left out */
+	bool partial; /* fields or breakdowns were left out */
 	char why[256];
+	char *left_out; /* members of `quality`, or NULL */
 };
 
 struct run {
@@ -88,6 +89,30 @@ mark_failed(
 	}
 }
 
+/* The rows are true as far as they go: the day says what they lack. */
+static void
+left_out(struct meta *m, struct day *day)
+{
+	struct buf b = BUF_INIT(64 << 10);
+	struct jsonw w;
+	const char *fields = buf_cstr(&m->dropped),
+		   *breakdowns = buf_cstr(&m->coarser);
+
+	day->partial = true;
+	snprintf(day->why, sizeof day->why,
+	    "too much data, left out: %.100s%s%s%.100s", fields,
+	    *fields != '\0' && *breakdowns != '\0' ? "; " : "",
+	    *breakdowns != '\0' ? "the breakdown " : "", breakdowns);
+	jsonw_begin(&w, &b, '{');
+	if (*fields != '\0')
+		jsonw_str(&w, "fields_left_out", fields);
+	if (*breakdowns != '\0')
+		jsonw_str(&w, "breakdowns_left_out", breakdowns);
+	jsonw_end(&w);
+	day->left_out = xstrdup(buf_cstr(&b));
+	buf_release(&b);
+}
+
 static bool
 may_fail(int rc)
 {
@@ -102,12 +127,14 @@ get_day(struct run *r, int32_t d)
 	    .since = d,
 	    .until = d,
 	    .field_lo = m->n_keys,
-	    .field_hi = m->n_fields};
+	    .field_hi = m->n_fields,
+	    .n_breakdowns = m->n_breakdowns};
 	struct spool *rows = spool_new();
 	struct day *day = &r->day[d - r->first];
 	int rc;
 
 	buf_reset(&m->dropped);
+	buf_reset(&m->coarser);
 	rc = split_get(m, &q, rows);
 	if (rc == RC_OK)
 		rc = keep(r, rows);
@@ -117,11 +144,8 @@ get_day(struct run *r, int32_t d)
 		rc = graph_fault(
 		    m, RC_CONTRACT, "too much data, even for one field");
 	spool_free(rows);
-	if (rc == RC_OK && m->dropped.len > 0) {
-		day->partial = true;
-		snprintf(day->why, sizeof day->why,
-		    "too much data, left out: %.200s", buf_cstr(&m->dropped));
-	}
+	if (rc == RC_OK && m->dropped.len + m->coarser.len > 0)
+		left_out(m, day);
 	if (rc == RC_OK)
 		r->in_row = 0;
 	if (!may_fail(rc))
@@ -152,7 +176,8 @@ get_range(struct run *r, int32_t since, int32_t until)
 	    .since = since,
 	    .until = until,
 	    .field_lo = m->n_keys,
-	    .field_hi = m->n_fields};
+	    .field_hi = m->n_fields,
+	    .n_breakdowns = m->n_breakdowns};
 	int32_t n = until - since + 1, most = (int32_t)m->state.plan.days;
 	struct spool *rows;
 	int rc;
@@ -198,7 +223,7 @@ get_range(struct run *r, int32_t since, int32_t until)
 /* ---- writing ---- */
 
 static void
-begin_members(const struct meta *m, struct buf *extra)
+begin_members(const struct meta *m, const char *quality, struct buf *extra)
 {
 	struct jsonw w, list;
 	char now[TIME_LEN + 1];
@@ -214,6 +239,8 @@ begin_members(const struct meta *m, struct buf *extra)
 	jsonw_end(&list);
 	jsonw_str(&w, "attribution_windows", m->windows);
 	jsonw_str(&w, "api_version", m->version);
+	if (quality != NULL)
+		jsonw_raw(&w, "quality", quality, strlen(quality));
 	jsonw_end(&w);
 	/* members only */
 	extra->p[extra->len - 1] = '\0';
@@ -221,7 +248,7 @@ begin_members(const struct meta *m, struct buf *extra)
 }
 
 static void
-begin(struct run *r, int32_t d)
+begin(struct run *r, int32_t d, const char *quality)
 {
 	struct meta *m = r->m;
 	struct buf extra = BUF_INIT(64 << 10);
@@ -230,7 +257,7 @@ begin(struct run *r, int32_t d)
 	if (m->plain)
 		return;
 	date_format(d, date);
-	begin_members(m, &extra);
+	begin_members(m, quality, &extra);
 	part_write_begin(&m->out, &(struct part_desc){.source = "meta",
 				      .feed = m->feed,
 				      .date = date,
@@ -256,7 +283,7 @@ write_day(struct run *r, struct day *d, int32_t n)
 	char date[DATE_LEN + 1];
 
 	date_format(n, date);
-	begin(r, n);
+	begin(r, n, d->left_out);
 	if (d->rc != RC_OK) {
 		warn_msg(m->feed, "%s: failed (%s): %s", date, rc_class(d->rc),
 		    d->why);
@@ -299,6 +326,7 @@ chunk(struct run *r, int32_t since, int32_t until)
 		if (rc == RC_OK)
 			rc = write_day(r, &r->day[i], since + i);
 		spool_free(r->day[i].rows);
+		free(r->day[i].left_out);
 	}
 	return rc;
 }
@@ -407,7 +435,7 @@ days_run(struct meta *m)
 		d = to + 1;
 	}
 	for (; rc == RC_OK && d <= m->until; d++) {
-		begin(r, d);
+		begin(r, d, NULL);
 		end(r, 0, OUTCOME_NOT_READY, RC_OK, NULL);
 		r->later++;
 	}

@@ -397,6 +397,7 @@ release(struct meta *m)
 		zone_close(m->zone);
 	http_close(m->http);
 	buf_release(&m->dropped);
+	buf_release(&m->coarser);
 	free(m->feed);
 	free(m->row_head);
 }
@@ -419,6 +420,7 @@ main(int argc, char **argv)
 	m->backoff = 100;
 	m->max_wait_ms = 120000;
 	buf_init(&m->dropped, 64 << 10);
+	buf_init(&m->coarser, 4096);
 	m->state.dirfd = m->state.lock = -1;
 	s.fields = fields_default;
 	s.breakdowns = "";

@@ -54,8 +54,8 @@ struct fault {
 
 /* A report run that was made for a request. */
 struct report {
-	char key[33]; /* digest of the request */
-	char id[24];
+	char key[33];   /* digest of the request */
+	char id[24];    /* "": it was to be made, and may have been */
 	int64_t made_s; /* when, by the service's clock */
 	bool done; /* its rows were taken: forgotten at the end of the run */
 };
@@ -116,6 +116,7 @@ struct meta {
 	int64_t account_status;
 	struct zone *zone;
 	struct buf dropped; /* fields left out, comma list */
+	struct buf coarser; /* breakdowns left out, the same */
 	struct out out;
 };
 
@@ -157,6 +158,7 @@ struct query {
 	enum level level;
 	int32_t since, until;
 	size_t field_lo, field_hi; /* of m->fields, after the keys */
+	size_t n_breakdowns;       /* the first ones of m->breakdowns */
 	bool ids_only;             /* keys of this level over the whole range */
 	enum level filter;         /* LEVEL_ACCOUNT: none */
 	char **ids;
@@ -175,13 +177,15 @@ struct frame {
 
 /* ---- split.c ---- */
 
-/* Splits by id and by field at need. One day. */
+/* Splits by id and by field at need, and leaves out breakdowns in the end. One
+ * day. */
 int split_get(struct meta *m, const struct query *q, struct spool *rows);
 
 /* ---- state.c ---- */
 
 int state_open(struct meta *m);
 struct report *state_find(struct meta *m, const char *key);
+/* Before a run is made (id ""), and once its id is known. */
 int state_add(struct meta *m, const char *key, const char *id, int64_t made_s);
 void state_forget(struct meta *m, const char *key);
 int state_save(struct meta *m);

@@ -95,7 +95,7 @@ params_init(struct params *p, const struct meta *m, const struct query *q)
 	}
 	if (q->ids_only)
 		return;
-	for (size_t i = 0; i < m->n_breakdowns; i++)
+	for (size_t i = 0; i < q->n_breakdowns; i++)
 		add_comma(&p->breakdowns, m->breakdowns[i]);
 	add(p, "breakdowns", buf_cstr(&p->breakdowns));
 	add(p, "action_attribution_windows", m->windows);
@@ -528,6 +528,13 @@ job_make(struct meta *m, const struct params *p, const char *key)
 	char path[40], id[24] = "";
 	int rc;
 
+	/* A run that is made and whose id never reached the disk cannot be found
+	 * again: the service has no list of them. So that is at least known. */
+	rc = state_add(m, key, "", m->now_s);
+	if (rc != RC_OK) {
+		buf_release(&doc);
+		return rc;
+	}
 	snprintf(path, sizeof path, "act_%s/insights", m->account);
 	rc = graph_object(m, "POST", path, p->list, p->n, &doc, &root);
 	if (rc == RC_OK) {
@@ -540,6 +547,8 @@ job_make(struct meta *m, const struct params *p, const char *key)
 	if (rc == RC_OK) {
 		stats_add("report_runs", 1);
 		rc = state_add(m, key, id, m->now_s);
+	} else if (m->fault.code != 0) {
+		state_forget(m, key); /* refused: none was made */
 	}
 	buf_release(&doc);
 	return rc;
@@ -557,8 +566,14 @@ get_async(struct meta *m, const struct query *q, const struct params *p,
 	buf_init(&r.line, ROW_MAX + 4096);
 	for (unsigned tries = 0;;) {
 		struct report *run = state_find(m, key);
-		bool adopted = run != NULL, again;
+		bool adopted = run != NULL && *run->id != '\0', again;
 
+		if (run != NULL && !adopted) {
+			warn_msg(m->feed,
+			    "warning: a report run may have been made that was "
+			    "cut off before its id was kept: another is made");
+			stats_add("report_runs_lost", 1);
+		}
 		if (!adopted) {
 			rc = job_make(m, p, key);
 			if (rc != RC_OK)

@@ -1,7 +1,8 @@
 /*
  * A day that is too much for one request: by the ids of what is above the
  * level asked for, then by fields. Sums are never made: an account's row can
- * only be split by fields.
+ * only be split by fields. Where not even one field can be had, the last
+ * breakdown is left out, and the day says so.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -387,12 +388,36 @@ done:
 	return all;
 }
 
+/* A name onto a comma list, once. */
 static void
-drop_field(struct meta *m, const char *name)
+leave_out(struct buf *list, const char *name)
 {
-	if (m->dropped.len > 0)
-		buf_char(&m->dropped, ',');
-	buf_str(&m->dropped, name);
+	const char *p = buf_cstr(list);
+	size_t n = strlen(name);
+
+	for (; *p != '\0'; p += strcspn(p, ","), p += *p == ',')
+		if (strncmp(p, name, n) == 0 && (p[n] == ',' || p[n] == '\0'))
+			return;
+	if (list->len > 0)
+		buf_char(list, ',');
+	buf_str(list, name);
+}
+
+/* RC_SPLIT: of no field anything can be had. What was left out on the way to
+ * that is of no interest then. */
+static int
+coarser(
+    struct meta *m, const struct query *q, size_t dropped, struct spool *rows)
+{
+	struct query sub = *q;
+
+	if (q->n_breakdowns == 0 || q->field_lo != m->n_keys ||
+	    q->field_hi != m->n_fields)
+		return RC_SPLIT;
+	m->dropped.len = dropped;
+	sub.n_breakdowns--;
+	leave_out(&m->coarser, m->breakdowns[sub.n_breakdowns]);
+	return split_get(m, &sub, rows);
 }
 
 /* ---- all of it ---- */
@@ -415,6 +440,7 @@ split_get(struct meta *m, const struct query *q, struct spool *rows)
 	size_t n = q->field_hi - q->field_lo;
 	int rc = RC_SPLIT;
 	bool known = known_too_big(&m->state.plan, q);
+	size_t dropped = m->dropped.len;
 
 	if (sig_pending() != 0)
 		return 128 + sig_pending();
@@ -430,10 +456,11 @@ split_get(struct meta *m, const struct query *q, struct spool *rows)
 			return rc;
 	}
 	if (n <= 1) {
-		drop_field(m, n == 1 ? m->fields[q->field_lo] : "all");
-		return RC_SPLIT;
+		leave_out(&m->dropped, n == 1 ? m->fields[q->field_lo] : "all");
+	} else {
+		if (!known || m->state.plan.fields == 0)
+			learn(m, &m->state.plan.fields, n / 2);
+		rc = by_fields(m, q, rows);
 	}
-	if (!known || m->state.plan.fields == 0)
-		learn(m, &m->state.plan.fields, n / 2);
-	return by_fields(m, q, rows);
+	return rc == RC_SPLIT ? coarser(m, q, dropped, rows) : rc;
 }

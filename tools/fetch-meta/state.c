@@ -195,11 +195,13 @@ int
 state_add(struct meta *m, const char *key, const char *id, int64_t made_s)
 {
 	struct state *s = &m->state;
-	struct report *r;
+	struct report *r = state_find(m, key);
 
-	s->reports =
-	    xreallocarray(s->reports, s->count + 1, sizeof *s->reports);
-	r = &s->reports[s->count++];
+	if (r == NULL) {
+		s->reports =
+		    xreallocarray(s->reports, s->count + 1, sizeof *s->reports);
+		r = &s->reports[s->count++];
+	}
 	*r = (struct report){.made_s = made_s};
 	snprintf(r->key, sizeof r->key, "%s", key);
 	snprintf(r->id, sizeof r->id, "%s", id);
