@@ -112,6 +112,7 @@ static void
 add_column(struct rows *r, const struct json_span *field)
 {
 	const struct known *k = known_table(r->table);
+	struct json_span inner;
 	struct column *c;
 
 	r->col = xreallocarray(r->col, r->n + 1, sizeof *r->col);
@@ -119,6 +120,9 @@ add_column(struct rows *r, const struct json_span *field)
 	*c = (struct column){.name = text_of(field, "name", ""),
 	    .type = text_of(field, "type", "STRING"),
 	    .mode = text_of(field, "mode", "NULLABLE")};
+	inner = json_member(field, "fields");
+	if (inner.type == JSON_ARRAY)
+		c->fields = xstrndup(inner.p, inner.len);
 	c->len = strlen(c->name);
 	c->required = strcasecmp(c->mode, "REQUIRED") == 0;
 	c->kind = kind_of(c);
@@ -220,6 +224,7 @@ rows_close(struct rows *r)
 		free(r->col[i].name);
 		free(r->col[i].type);
 		free(r->col[i].mode);
+		free(r->col[i].fields);
 	}
 	free(r->col);
 	free(r->table);
@@ -242,6 +247,9 @@ rows_schema(const struct rows *r, struct buf *out)
 		jsonw_str(&w, "name", r->col[i].name);
 		jsonw_str(&w, "type", r->col[i].type);
 		jsonw_str(&w, "mode", r->col[i].mode);
+		if (r->col[i].fields != NULL)
+			jsonw_raw(&w, "fields", r->col[i].fields,
+			    strlen(r->col[i].fields));
 		jsonw_end(&w);
 	}
 	if (!r->kpi) { /* the order of the rows, for merge.sql */

@@ -23,6 +23,7 @@ enum col_type {
 
 struct column {
 	char *name, *type, *mode;
+	char *fields; /* of a RECORD, JSON; NULL: none */
 	size_t len;
 	enum col_type kind;
 	bool required;          /* NOT NULL */
