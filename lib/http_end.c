@@ -1,5 +1,6 @@
 /* How a try ended: whole, broken off by us, or lost on the way. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "diag.h"
@@ -114,6 +115,18 @@ broken(struct flight *f, CURLcode code)
 	}
 }
 
+/* More was read than the answer's length says. */
+static bool
+too_long(const struct flight *f)
+{
+	const char *length = headers_get(&f->hs, "Content-Length");
+
+	return f->excess ||
+	       (*length != '\0' &&
+		   *headers_get(&f->hs, "Transfer-Encoding") == '\0' &&
+		   f->read > strtoull(length, NULL, 10));
+}
+
 /* The whole of the body came, by its form or by its end. */
 static enum verdict
 whole(struct flight *f, long status)
@@ -122,7 +135,7 @@ whole(struct flight *f, long status)
 		return own_stop(f);
 	if (!body_end(&f->body))
 		return because(f, HTTP_RETRY, 0, f->body.wrong);
-	if (f->excess)
+	if (too_long(f))
 		return because(f, HTTP_RETRY, 0,
 		    "the body is longer than its length says");
 	if (status < 300 && !f->framed && f->body.begun && !f->body.gzip &&

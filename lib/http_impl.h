@@ -76,6 +76,7 @@ struct flight {
 	bool sent; /* something of the request */
 	bool refresh, refreshed;
 	uint64_t wire;  /* bytes as they came */
+	uint64_t read;  /* of the body, and what came behind it */
 	char *recorded; /* name in a recording */
 };
 

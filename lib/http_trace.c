@@ -33,7 +33,10 @@ wire_debug(CURL *easy, curl_infotype type, char *p, size_t n, void *arg)
 	struct flight *f = arg;
 
 	(void)easy;
-	/* libcurl says only here that a body was longer than its length */
+	/* A body longer than its length: what was read, before it is cut, and
+	 * libcurl's own word where it cuts elsewhere. */
+	if (type == CURLINFO_DATA_IN)
+		f->read += n;
 	if (type == CURLINFO_TEXT && n > sizeof(excess) &&
 	    memcmp(p, excess, sizeof(excess) - 1) == 0)
 		f->excess = true;

@@ -34,6 +34,7 @@ on_header(char *line, size_t size, size_t n, void *arg)
 	if (n >= 5 && strncmp(line, "HTTP/", 5) == 0) {
 		headers_reset(&f->hs); /* of the final answer alone */
 		f->lengths = 0;
+		f->read = 0;
 		f->framed = false;
 	}
 	if (header_is(line, n, "Content-Length"))
@@ -75,19 +76,34 @@ on_body(char *p, size_t size, size_t n, void *arg)
 	return body_take(&f->body, p, n) ? n : 0;
 }
 
+/* Link-local, or where a cloud keeps the credentials of its machines. */
+static bool
+not_for_data(const struct curl_sockaddr *to)
+{
+	static const unsigned char ec2[16] = {
+	    0xfd, 0, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54};
+	const struct sockaddr_in *v4 = (const void *)&to->addr;
+	const struct sockaddr_in6 *v6 = (const void *)&to->addr;
+	const unsigned char *p;
+
+	if (to->family == AF_INET)
+		return ntohl(v4->sin_addr.s_addr) >> 16 == 0xa9fe;
+	if (to->family != AF_INET6)
+		return false;
+	p = v6->sin6_addr.s6_addr;
+	return IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr) ||
+	       memcmp(p, ec2, sizeof(ec2)) == 0 ||
+	       (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && p[12] == 169 &&
+		   p[13] == 254);
+}
+
 /* The kernel is asked for no connection to what is only ours to reach. */
 static curl_socket_t
 on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
 {
 	struct flight *f = arg;
-	const struct sockaddr_in *v4 = (const void *)&to->addr;
-	const struct sockaddr_in6 *v6 = (const void *)&to->addr;
-
 	(void)purpose;
-	if ((to->family == AF_INET &&
-		(ntohl(v4->sin_addr.s_addr) >> 16) == 0xa9fe) ||
-	    (to->family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr)))
-		f->link_local = true;
+	f->link_local = f->link_local || not_for_data(to);
 	if (f->link_local && !f->r.metadata)
 		return CURL_SOCKET_BAD;
 	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
@@ -301,7 +317,7 @@ wire_begin(struct flight *f)
 	f->lengths = f->lines = 0;
 	f->framed = f->header_over = f->excess = false;
 	f->bad_encoding = f->link_local = false;
-	f->wire = 0;
+	f->wire = f->read = 0;
 	headers_reset(&f->hs);
 	spool_reset(f->a.body);
 	body_start(&f->body, f->a.body, f->h->max_body, false);

@@ -185,7 +185,8 @@ rows_of() {
 # with a * all, - any number. In the script @T is the target, @E the header
 # that says gzip, @F the directory of the connector's bodies. Options for the
 # connector stand in OPTS, for the listener in FRONT; SCHEME is http; EMPTY:
-# no rows are wanted; PREFIX: so many come before the fault; URL: another base.
+# no rows are wanted; PREFIX: so many come before the fault; URL: another base;
+# SHIM: a fault of the fault library on files that are kept while they are read.
 row() {
 	local name=$1 c w want script
 	shift
@@ -211,7 +212,7 @@ row() {
 		done
 		# shellcheck disable=SC2086 # want is two words
 		T=$T SCHEME=${SCHEME:-http} URL=${URL:-} EMPTY=${EMPTY:-} \
-			PREFIX=${PREFIX:-0} \
+			PREFIX=${PREFIX:-0} SHIM=${SHIM:-} SHIM_SO=${SHIM_SO:-} \
 			bash "$FAULTS" play "$name" "$c" $want "${#FRONT[@]}" \
 			"${FRONT[@]}" "${OPTS[@]}" 3>&- 4>&- &
 	done
@@ -233,8 +234,12 @@ play() {
 		sleep 0.01
 	done
 	[[ -n $url ]] || url=$SCHEME://127.0.0.1:$(<port)
+	if [[ -n $SHIM ]]; then
+		export LD_PRELOAD=$SHIM_SO FAULT=$SHIM FAULT_PATH='(deleted)'
+	fi
 	TMPDIR=$d connector "${row[1]}" "$url" --record rec "$@" \
 		>out 2>err || status=$?
+	unset LD_PRELOAD FAULT FAULT_PATH
 	kill $pid
 	wait $pid 2>/dev/null || :
 	look "${row[@]}" $status >bad 2>&1 || echo "not looked at to the end" >>bad

@@ -536,3 +536,21 @@ ok $T/first.r"
 	done
 	judged $!
 }
+
+@test "a disk that fills while an answer is kept: 74, nothing of it printed" {
+	skip_if_san
+	SHIM_SO=$(fault_so)
+	[[ -e $F/object ]] || {
+		printf '{"rows":[],"data":['
+		head -c 3M /dev/zero | tr '\0' ' '
+		printf ']}'
+	} >"$F/object"
+	gzip -nc "$F/object" >"$F/object.gz"
+	for SHIM in write:1:ENOSPC write:3:EIO; do
+		row "${SHIM//:/-}" '74 1' 'ascj:-' 'asc[sf]:-' <<-E
+			on 0 @T
+			ok $F/object
+		E
+	done
+	judged
+}

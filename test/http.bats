@@ -357,6 +357,24 @@ rss() { sed -n 's/.*rss: //p' err; }
 	run -75 get --tries 2 --connect-timeout 2 https://nowhere.invalid/x
 }
 
+@test "a name that leads to a link-local or metadata address is refused" {
+	local a
+	skip_if_san
+	for a in 169.254.169.254 169.254.0.1 fe80::1 fd00:ec2::254 \
+		::ffff:169.254.169.254; do
+		FAULT_DNS=$a LD_PRELOAD=$(fault_so) run -78 --separate-stderr \
+			"$GET" --backoff 0 --bearer token https://api.example.invalid/x
+		[[ $stderr == *"link-local"* ]]
+		[[ $stderr == *" 78 "* ]]
+	done
+	# the way of it, by a name that leads here
+	cert good DNS:api.example.invalid
+	answer '{"ok":1}' | raw --tls good.pem good.key
+	FAULT_DNS=127.0.0.1 LD_PRELOAD=$(fault_so) run -0 --separate-stderr \
+		"$GET" --ca-file good.pem "https://api.example.invalid:$PORT/x"
+	assert_output '{"ok":1}'
+}
+
 @test "no plain http but to this machine, and only when allowed" {
 	answer '{}' | raw
 	run -78 "$GET" "$URL/x"
@@ -506,6 +524,22 @@ cert() { # NAME SUBJECT-ALT [openssl options]
 		"$URL/x"
 	assert_output ''
 	assert_equal "$(count)" 1
+}
+
+@test "a disk that fills under the spool after it was opened is 74" {
+	skip_if_san
+	local n out=0
+	printf 'read\nsend HTTP/1.1 200 OK\\r\\nContent-Length: 4194304\\r\\n\\r\\n\nrepeat 4194304 x\n' | raw
+	for n in 1 2 5 20; do
+		FAULT_PATH='(deleted)' FAULT="write:$n:ENOSPC" \
+			LD_PRELOAD=$(fault_so) run -74 --separate-stderr \
+			"$GET" --allow-http --backoff 0 "$URL/x"
+		assert_output ''
+		[[ $stderr == *'No space left'* ]]
+		out=$((out + 1))
+		assert_equal "$(count)" $out
+	done
+	[[ -z $(find "$T" -name '.tmp-*') ]]
 }
 
 @test "a recording replays offline, byte for byte, without secrets" {

@@ -10,12 +10,14 @@
  * write), or KILL (SIGKILL before the call). Descriptor 2 is left alone.
  *
  * FAULT_PATH=TEXT counts only file calls whose path holds the text,
+ * FAULT_DNS=ADDRESS is what every name resolves to.
  * FAULT_TOOL=NAME only in programs of that name. FAULT_COUNT=FILE appends
  * "NAME CALL=COUNT ..." when the process exits.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -511,3 +513,16 @@ realloc(void *p, size_t n)
 	return no_memory() ? NULL : __libc_realloc(p, n);
 }
 #endif
+
+int
+getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+    struct addrinfo **result)
+{
+	const char *to = getenv("FAULT_DNS");
+	REAL(int, "getaddrinfo",
+	    (const char *, const char *, const struct addrinfo *,
+		struct addrinfo **));
+
+	return real(
+	    to != NULL && node != NULL ? to : node, service, hints, result);
+}
