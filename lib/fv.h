@@ -53,6 +53,15 @@ size_t fv_columns(const struct fv *v);
  * the next row); what was appended is then taken back.
  */
 const char *fv_row(struct fv *v, const char *text, size_t len, struct buf *out);
+/*
+ * The same for a row whose text is not validated yet, and whose end is not
+ * known: takes it where all of it stands before `end` and is exactly as the
+ * service writes it, without blanks or surprises, and gives where it ends.
+ * NULL: nothing was appended; fv_row shall judge it. JSON_PAD readable bytes
+ * stand behind `end`.
+ */
+const char *fv_quick(
+    struct fv *v, const char *text, const char *end, struct buf *out);
 void fv_free(struct fv *v);
 
 #endif

@@ -30,7 +30,9 @@ struct slice {
 struct page {
 	size_t max_line;
 	int (*element)(void *ctx, const char *text, size_t len);
+	const char *(*quick)(void *ctx, const char *text, const char *end);
 	void *ctx;
+	bool taken; /* by quick: the element before pos */
 	int status;
 	struct json_error error;
 	enum where where;
@@ -99,6 +101,13 @@ page_new(const char *array, size_t max_line,
 	g->text = g->mem + JSON_PAD;
 	g->find = sweep_choose();
 	return g;
+}
+
+void
+page_quick(struct page *g,
+    const char *(*quick)(void *ctx, const char *text, const char *end))
+{
+	g->quick = quick;
 }
 
 /* Around the array ------------------------------------------------------- */
@@ -183,8 +192,8 @@ around(struct page *g, const char *p, size_t n)
 		case '"':
 			g->in_string = true;
 			g->hit = false;
-			g->is_key = g->key_next && g->match > 0 &&
-				    g->depth == g->match;
+			g->is_key =
+			    g->key_next && g->match > 0 && g->depth == g->match;
 			g->key_at = g->rest.len + i - 1 - from;
 			break;
 		case '{':
@@ -256,6 +265,11 @@ hand_on(struct page *g)
 static void
 separated(struct page *g)
 {
+	if (g->taken) {
+		g->taken = false;
+		g->line = g->pos + 1;
+		return;
+	}
 	g->text[g->pos] = '\n';
 	g->done[g->n++] = (struct slice){g->start, g->stop - g->start};
 	if (g->n == BATCH) {
@@ -263,6 +277,31 @@ separated(struct page *g)
 		hand_on(g);
 		g->pos--;
 	}
+}
+
+/* The element at pos, where the caller can read it as it stands. Those before
+ * it come first. */
+static bool
+take(struct page *g)
+{
+	size_t most = g->len - g->pos;
+	const char *end;
+
+	if (g->quick == NULL)
+		return false;
+	if (g->n > 0)
+		hand_on(g);
+	if (g->status != RC_OK)
+		return true;
+	end = g->quick(g->ctx, g->text + g->pos,
+	    g->text + g->pos + (most < g->max_line ? most : g->max_line));
+	if (end == NULL)
+		return false;
+	g->elements++;
+	g->taken = true;
+	g->where = AFTER;
+	g->pos = g->start = g->stop = (size_t)(end - g->text);
+	return true;
 }
 
 /* One byte between elements. False at the end of the array, which stays. */
@@ -282,6 +321,8 @@ between(struct page *g)
 	case '{':
 		if (g->where == AFTER)
 			goto wrong;
+		if (take(g))
+			return true;
 		g->where = ELEMENT;
 		g->start = g->pos;
 		g->sweep = (struct sweep_state){0, 0, 0};

@@ -21,6 +21,15 @@ struct page;
  * A non-zero return of `element` ends the page with that status. */
 struct page *page_new(const char *array, size_t max_line,
     int (*element)(void *ctx, const char *text, size_t len), void *ctx);
+/*
+ * A reader of elements that validates what it takes, asked first: the element
+ * at text ends somewhere, perhaps behind `end`, where JSON_PAD more bytes can
+ * be read. It gives the place after the element, or NULL, having done nothing:
+ * then the element is found, checked and given to `element`. Of a page that
+ * is refused it may have taken the element before the fault.
+ */
+void page_quick(struct page *p,
+    const char *(*quick)(void *ctx, const char *text, const char *end));
 int page_feed(struct page *p, const void *bytes, size_t n); /* RC_OK, 65 */
 /* The page must be whole. `rest` is the document without the elements (the
  * array is empty in it), validated, owned by the page. *e where it is not. */

@@ -196,8 +196,9 @@ answer_json(struct fetch *f, struct http_answer *a, struct buf *b,
 
 struct page *
 page_read(struct fetch *f, struct http_answer *a,
-    int (*element)(void *ctx, const char *text, size_t len), void *ctx,
-    struct json_span *rest, int *rc)
+    int (*element)(void *ctx, const char *text, size_t len),
+    const char *(*quick)(void *ctx, const char *text, const char *end),
+    void *ctx, struct json_span *rest, int *rc)
 {
 	struct page *p = page_new("rows", ROW_MAX, element, ctx);
 	struct json_error e;
@@ -207,6 +208,7 @@ page_read(struct fetch *f, struct http_answer *a,
 
 	*rc = RC_OK;
 	*f->why = '\0';
+	page_quick(p, quick);
 	spool_rewind(a->body);
 	while (*rc == RC_OK && (n = spool_read(a->body, block, BLOCK)) != 0) {
 		if (n < 0) {

@@ -60,7 +60,9 @@ int fail(struct fetch *f, int rc, const char *fmt, ...)
 
 /* A page through `element`; *rest is the page's until page_free. */
 struct page *page_read(struct fetch *f, struct http_answer *a,
-    int (*element)(void *ctx, const char *text, size_t len), void *ctx,
+    int (*element)(void *ctx, const char *text, size_t len),
+    const char *(*quick)(void *ctx, const char *text, const char *end),
+    void *ctx,
     struct json_span *rest, int *rc);
 /* Records of the page so far: to stdout, or away. */
 void held_reset(struct fetch *f);

@@ -349,7 +349,7 @@ around(struct report *r, struct http_answer *a, bool first)
 	char *quality;
 	int64_t count = 0;
 	int rc;
-	struct page *p = page_read(f, a, NULL, NULL, &rest, &rc);
+	struct page *p = page_read(f, a, NULL, NULL, NULL, &rest, &rc);
 
 	if (rc == RC_OK) {
 		v = json_member(&rest, "rowCount");
@@ -418,7 +418,7 @@ one_page(struct report *r, uint64_t offset)
 		begin_report(r, a);
 	if (rc == RC_OK) {
 		held_reset(f);
-		p = page_read(f, a, take_row, r, &rest, &rc);
+		p = page_read(f, a, take_row, NULL, r, &rest, &rc);
 		rows = page_elements(p);
 	}
 	if (rc == RC_OK)
