@@ -29,7 +29,7 @@ enum {
 /* ---- packing ---- */
 
 int
-bq_pack_begin(struct bq_pack *p)
+bq_pack_begin(struct bq_pack *p, bool gzip)
 {
 	*p = (struct bq_pack){.fd = spool_file()};
 	if (p->fd < 0) {
@@ -39,7 +39,8 @@ bq_pack_begin(struct bq_pack *p)
 	p->sum_plain = sha256_new();
 	p->sum_packed = sha256_new();
 	out_init(&p->out, p->fd, "the rows' file", 0);
-	out_gzip(&p->out, PACK_LEVEL);
+	if (gzip)
+		out_gzip(&p->out, PACK_LEVEL);
 	p->out.sum_plain = p->sum_plain;
 	p->out.sum_packed = p->sum_packed;
 	p->open = true;

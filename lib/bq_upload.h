@@ -26,8 +26,9 @@ struct bq_pack {
 	char plain[SHA_HEX + 1];  /* SHA-256 of the rows */
 	char packed[SHA_HEX + 1]; /* and of the gzip stream */
 };
-/* RC_OK, or RC_CANTCREAT, said. */
-int bq_pack_begin(struct bq_pack *p);
+/* gzip false: the rows go as they are, for emulators. RC_OK, or RC_CANTCREAT,
+ * said. */
+int bq_pack_begin(struct bq_pack *p, bool gzip);
 /* A row and its newline. */
 void bq_pack_row(struct bq_pack *p, const char *text, size_t len);
 /* RC_OK, or RC_IO, said. */

@@ -39,6 +39,7 @@ enum {
 	OPT_DATE,
 	OPT_STATE,
 	OPT_VERIFY,
+	OPT_NO_GZIP,
 };
 
 enum { REASON_LEN = 2000, RECEIPT_MAX = 1 << 30 };
@@ -70,6 +71,7 @@ static const struct opt options[] = {
     {"state", OPT_STATE, "dir",
 	"where uploads are remembered, default $WEIR_HOME/bq"},
     {"verify", OPT_VERIFY, NULL, "count every generation's rows"},
+    {"no-gzip", OPT_NO_GZIP, NULL, "send rows unpacked, for emulators"},
     /* the common ones, said for a loader */
     {"rejects", OPT_REJECTS, "file", "keep bad records there and go on"},
     {"max-rejects", OPT_MAX_REJECTS, "count",
@@ -251,6 +253,9 @@ take_flag(struct settings *s, int key)
 	case OPT_VERIFY:
 		s->verify = true;
 		break;
+	case OPT_NO_GZIP:
+		l->no_gzip = true;
+		break;
 	default:
 		break;
 	}
@@ -301,6 +306,9 @@ check_options(struct settings *s, bool operands)
 
 	if (bq_checking(l->b))
 		return;
+	if (http_replaying(bq_http(l->b)))
+		opt_wrong(&set, "--replay: what was loaded cannot be loaded "
+				"from a recording");
 	if (s->verb != VERB_LOAD && (reads || s->setup || s->verify || s->apps))
 		opt_wrong(&set, "a verb stands alone");
 	if (s->verb == VERB_LOAD && !reads && !s->setup && !s->verify &&

@@ -181,7 +181,7 @@ place(struct load *l)
 	if (l->placed)
 		return RC_OK;
 	l->pack = xreallocarray(l->pack, l->packs + 1, sizeof *l->pack);
-	rc = bq_pack_begin(&l->pack[l->packs]);
+	rc = bq_pack_begin(&l->pack[l->packs], !l->no_gzip);
 	if (rc != RC_OK)
 		return rc;
 	l->packs++;

@@ -23,7 +23,7 @@ struct load {
 	const char *source, *feed, *date, *fetched_at, *run_id;
 	const char *state;  /* directory, NULL: the default */
 	const char *schema; /* file with the fields, NULL: none */
-	bool stage, replace, quiet;
+	bool stage, replace, quiet, no_gzip;
 	struct policy policy;
 
 	struct receipt receipt;

@@ -257,7 +257,7 @@ plain_apps(struct load *l, const char *conf, uint64_t *count)
 	struct bq_pack pack;
 	struct apps in = {&mine, &pack, 0};
 	struct slot *s;
-	int rc = bq_pack_begin(&pack);
+	int rc = bq_pack_begin(&pack, !l->no_gzip);
 
 	if (rc != RC_OK)
 		return rc;
