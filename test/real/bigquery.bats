@@ -107,7 +107,8 @@ day() { # VALUE
 		--source ga4 --feed "$P" --date 2026-11-19 <rows.ndjson
 	kpi-agg --sql bigquery --project "$GOOGLE_CLOUD_PROJECT" --property "$P" \
 		--dataset "$CORE" --date 2026-11-19 --kpis kpis.jq --apps apps.jq --source ga4 >q.sql
-	ask --file q.sql | kpi_lines | sort >sql.out
+	ask --file q.sql >sql.ndjson
+	kpi_lines <sql.ndjson | sort >sql.out
 	stream_kpis kpis.jq "$P" 2026-11-19 <rows.ndjson | kpi_lines |
 		sort >stream.out
 	[[ -s stream.out ]]
