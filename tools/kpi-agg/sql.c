@@ -97,6 +97,11 @@ sql_fact(struct sql *q, const struct node *at, int expr, char view)
 	for (size_t i = 0; i < q->nfacts; i++)
 		if (q->fact[i].expr == expr && q->fact[i].view == kind)
 			return q->fact[i].name;
+	if (strcmp(s, "NULL") == 0)
+		s = sx_fmt(q->x, "CAST(NULL AS %s)",
+		    kind == 't'   ? "STRING"
+		    : kind == 'n' ? "BIGNUMERIC"
+				  : "INT64");
 	q->fact = xreallocarray(q->fact, q->nfacts + 1, sizeof *q->fact);
 	q->fact[q->nfacts] =
 	    (struct fact){expr, kind, sx_fmt(q->x, "%c%d", kind, expr + 1), s};
@@ -501,15 +506,16 @@ put_cells(struct sql *q, struct buf *b)
 		buf_fmt(b,
 		    "  UNION DISTINCT\n  SELECT d.date, f.app_id, f.platform, "
 		    "'' AS split, '' AS segment\n"
-		    "  FROM days AS d CROSS JOIN (\n%s  ) AS f\n",
+		    "  FROM days AS d CROSS JOIN (\n%s  ) AS f\n"
+		    "  WHERE d.quality = 'complete'\n",
 		    buf_cstr(&fill));
 	if (!known)
 		buf_fmt(b,
 		    "  UNION DISTINCT\n  SELECT d.date, %s AS app_id, 'all' AS "
 		    "platform, '' AS split, '' AS segment\n"
 		    "  FROM days AS d\n"
-		    "  WHERE NOT EXISTS (SELECT 1 FROM once AS o WHERE o.date "
-		    "= d.date)\n",
+		    "  WHERE d.quality = 'complete' AND NOT EXISTS (\n"
+		    "    SELECT 1 FROM once AS o WHERE o.date = d.date)\n",
 		    sql_text(q, q->o->property));
 	buf_release(&fill);
 }
@@ -787,18 +793,21 @@ sql_write(const struct sql_options *o, const struct dict *d,
     const struct apps *apps, struct buf *out)
 {
 	struct sql q = {.o = o, .d = d, .apps = apps};
-	struct tree *tree;
-	const struct node *fields;
+	struct tree *tree, *known_tree = NULL;
+	const struct node *fields, *known;
 	int rc = sql_schema_load(o->schema, &tree, &fields);
 
+	if (rc == RC_OK)
+		rc = sql_schema_load(NULL, &known_tree, &known);
 	if (rc != RC_OK) {
 		tree_free(tree);
+		tree_free(known_tree);
 		return rc;
 	}
 	q.by_currency = xcalloc((size_t)d->nexpr + 1, sizeof *q.by_currency);
 	bufs(&q, false);
 	q.source = node_get(node_get(d->conf->root, "sources"), d->source);
-	q.x = sx_new(fields);
+	q.x = sx_new(fields, known);
 	q.node = xcalloc((size_t)d->nexpr + 1, sizeof(struct sx_node *));
 	q.unit = xcalloc((size_t)d->nexpr + 1, sizeof *q.unit);
 	statement(&q, out);
@@ -809,5 +818,6 @@ sql_write(const struct sql_options *o, const struct dict *d,
 	bufs(&q, true);
 	free(q.by_currency);
 	tree_free(tree);
+	tree_free(known_tree);
 	return q.bad ? RC_CONFIG : RC_OK;
 }

@@ -53,7 +53,7 @@ struct list {
 };
 
 struct sx {
-	const struct node *fields;
+	const struct node *fields, *known;
 	const char *why;
 	struct list texts, progs, tables, keys, checks;
 	int depth;
@@ -63,6 +63,8 @@ struct sx {
 struct place {
 	const struct node *fields; /* of the record at hand; NULL: a scalar */
 	const struct node *field;  /* NULL: the row, or an element */
+	const struct node *known;  /* fields of the record, as known here */
+	bool gone;                 /* the tables do not have it: null */
 	const char *sql;           /* of it: t.a.b, p.value */
 	const char *flat;          /* for the names of columns */
 	const char *array, *where; /* under a key: column and condition */
@@ -103,11 +105,12 @@ sx_fmt(struct sx *x, const char *fmt, ...)
 }
 
 struct sx *
-sx_new(const struct node *fields)
+sx_new(const struct node *fields, const struct node *known)
 {
 	struct sx *x = xcalloc(1, sizeof *x);
 
 	x->fields = fields;
+	x->known = known;
 	return x;
 }
 
@@ -355,6 +358,8 @@ here(struct sx *x, const struct place *at)
 		return at->value;
 	if (at->field == NULL)
 		return refuse(x, "a whole row or element as a value");
+	if (at->gone)
+		return make(x, NIL, NULL, NULL);
 	if (sql_repeated(at->field))
 		return refuse(x, "an array as a value");
 	type = sql_type(at->field);
@@ -382,12 +387,21 @@ here(struct sx *x, const struct place *at)
 	return n;
 }
 
+/* What is below a field; NULL: it is no record. */
+static const struct node *
+below(const struct node *field)
+{
+	return field == NULL || sql_repeated(field) || sql_type(field) != 'R'
+		   ? NULL
+		   : node_get(field, "fields");
+}
+
 static bool
 step(struct sx *x, struct place *at, const char *name, size_t n)
 {
-	const struct node *f;
+	const struct node *f, *known;
 
-	if (at->value != NULL || at->fields == NULL) {
+	if (at->value != NULL || (at->fields == NULL && at->known == NULL)) {
 		refuse(x, at->value == NULL && at->field != NULL &&
 				  sql_repeated(at->field)
 			      ? "a member of an array"
@@ -395,21 +409,22 @@ step(struct sx *x, struct place *at, const char *name, size_t n)
 		return false;
 	}
 	f = sql_field(at->fields, name, n);
-	if (f == NULL) {
+	known = sql_field(at->known, name, n);
+	if (f == NULL && known == NULL) {
 		refuse(x, sx_fmt(x,
 			      "column .%.*s, which the schema does not have "
 			      "(--schema gives another)",
 			      (int)(n < 100 ? n : 100), name));
 		return false;
 	}
-	at->field = f;
+	at->gone = f == NULL;
+	at->field = f == NULL ? known : f;
 	at->sql = sx_fmt(x, "%s.%.*s", at->sql, (int)n, name);
 	at->flat = *at->flat == '\0'
 		       ? sx_fmt(x, "%.*s", (int)n, name)
 		       : sx_fmt(x, "%s_%.*s", at->flat, (int)n, name);
-	at->fields = sql_repeated(f) || sql_type(f) != 'R'
-			 ? NULL
-			 : node_get(f, "fields");
+	at->fields = below(f);
+	at->known = below(known);
 	return true;
 }
 
@@ -460,17 +475,27 @@ keyed(const struct jq_node *n, const struct jq_node **name,
 	return (*name)->kind == JQ_FIELD && is_string(*text);
 }
 
+/* Of a column of the table: fields of its elements as they are known here. */
+static const struct node *
+known_elements(const struct sx *x, const struct place *at)
+{
+	const struct node *f = sql_field(x->known, at->flat, strlen(at->flat));
+
+	return f == NULL ? NULL : node_get(f, "fields");
+}
+
 /* The elements of a repeated column of the table, as p. */
 static bool
 elements(struct sx *x, const struct place *at, struct place *in)
 {
-	if (at->value != NULL || at->field == NULL ||
+	if (at->value != NULL || at->field == NULL || at->gone ||
 	    !sql_repeated(at->field) || at->array != NULL || at->inside ||
 	    sql_type(at->field) != 'R') {
 		refuse(x, "[] of what is no repeated record of the table");
 		return false;
 	}
 	*in = (struct place){.fields = node_get(at->field, "fields"),
+	    .known = known_elements(x, at),
 	    .sql = "p",
 	    .flat = "",
 	    .array = new_column(
@@ -491,6 +516,8 @@ keyed_stages(struct sx *x, const struct stages *s, size_t i,
 	struct place in;
 	struct sx_node *n;
 
+	if (at->gone && s->v[i]->kind == JQ_TRY)
+		return make(x, NONE, NULL, NULL);
 	if (i + 1 >= s->n || !keyed(s->v[i + 1], &name, &text))
 		return refuse(x,
 		    "[] without select(.key == \"text\"), outside of any and "
@@ -820,7 +847,8 @@ static const char *multi(struct sx *x, const struct sx_node *n);
 const struct sx_node *
 sx_compile(struct sx *x, const char *text)
 {
-	const struct place row = {.fields = x->fields, .sql = "t", .flat = ""};
+	const struct place row = {
+	    .fields = x->fields, .known = x->known, .sql = "t", .flat = ""};
 	const struct sx_node *n;
 	const char *has, *many;
 	struct jq_why why;
@@ -1218,7 +1246,9 @@ compare_literal(struct sx *x, enum jq_op op, const struct sx_node *a,
 	}
 	if (a->kind == COL && a->type == 'F' && lit->kind != BOOL)
 		return compare_float(x, op, a, lit);
-	if (t == 0 || (t & (t - 1)) != 0 || t == T_REC)
+	if (t == 0)
+		return op == OP_EQ ? "FALSE" : by_rank(x, op, a, T_NIL, lit);
+	if ((t & (t - 1)) != 0 || t == T_REC)
 		return op == OP_EQ && t == T_REC
 			   ? "FALSE"
 			   : refuse(x, "a comparison of values of several "

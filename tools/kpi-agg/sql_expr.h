@@ -24,8 +24,11 @@
 struct sx;
 struct sx_node;
 
-/* fields: the array of a table's schema, names checked (sql_schema.h). */
-struct sx *sx_new(const struct node *fields);
+/*
+ * fields: of the tables, checked (sql_schema.h). What they lack, but known
+ * has, is null in each row, as it is in a stream.
+ */
+struct sx *sx_new(const struct node *fields, const struct node *known);
 void sx_free(struct sx *x);
 
 /* NULL: sx_why says why not. */

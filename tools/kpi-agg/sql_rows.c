@@ -711,7 +711,7 @@ without_currency(struct sql *q)
 		if (m->unit >= 0)
 			continue;
 		put_aggregates(q, &q->counted, m);
-		if (!m->sum_all)
+		if (!m->sum_all || !d->all || d->no_platform)
 			buf_fmt(&q->joined, ",\n    w.n_%s", m->name);
 		else
 			buf_fmt(&q->joined,

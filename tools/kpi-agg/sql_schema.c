@@ -106,20 +106,6 @@ fields_of(const struct tree *t)
 	return fields_ok(n) ? n : NULL;
 }
 
-bool
-sql_schema_knows(const char *column)
-{
-	struct json_error e;
-	char *text = known_text();
-	struct tree *t = tree_parse(text, strlen(text), &e);
-	bool yes = t != NULL &&
-		   sql_field(fields_of(t), column, strlen(column)) != NULL;
-
-	tree_free(t);
-	free(text);
-	return yes;
-}
-
 int
 sql_schema_load(
     const char *file, struct tree **tree, const struct node **fields)

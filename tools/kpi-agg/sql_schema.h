@@ -12,8 +12,6 @@
  */
 int sql_schema_load(
     const char *file, struct tree **tree, const struct node **fields);
-/* Is the column in the schema that is known here? */
-bool sql_schema_knows(const char *column);
 
 /* "STRING", "INTEGER" … as a letter: S, I, F, B, R, or ? for others. */
 char sql_type(const struct node *field);
