@@ -739,7 +739,7 @@ subquery(struct sql *s, size_t tok)
 		    "using SELECT AS STRUCT");
 	return make(tok, q.field[0].type,
 	    arena_fmt(s->a, "(SELECT bq_single(\"%s\") FROM (%s))",
-		q.field[0].name, q.s));
+		q.col[0], q.s));
 }
 
 static struct ex
@@ -762,7 +762,7 @@ array_of(struct sql *s, size_t tok)
 		t->elem = q.field[0].type;
 		r.s = arena_fmt(s->a,
 		    "(SELECT json_group_array(%s\"%s\"%s) FROM (%s))",
-		    t->elem->kind == T_STRUCT ? "json(" : "", q.field[0].name,
+		    t->elem->kind == T_STRUCT ? "json(" : "", q.col[0],
 		    t->elem->kind == T_STRUCT ? ")" : "", q.s);
 		return r;
 	}

@@ -113,7 +113,7 @@ src_of_rel(struct sql *s, const struct rel *q, const char *alias,
 		f->col[i].name = q->field[i].name;
 		f->col[i].t = q->field[i].type;
 		f->col[i].sql =
-		    arena_fmt(s->a, "%s.\"%s\"", name, q->field[i].name);
+		    arena_fmt(s->a, "%s.\"%s\"", name, q->col[i]);
 	}
 	return f;
 }
@@ -408,7 +408,7 @@ sql_from(struct sql *s, struct buf *out)
 
 struct item {
 	struct ex e;
-	const char *name;
+	const char *name, *col;
 };
 
 struct select {
@@ -675,7 +675,7 @@ list(struct sql *s, struct select *q)
 	}
 }
 
-/* Names for all, no two alike. */
+/* Names for all; in SQLite no two alike. */
 static void
 name_items(struct sql *s, struct select *q)
 {
@@ -685,13 +685,11 @@ name_items(struct sql *s, struct select *q)
 		if (q->item[i].name == NULL)
 			q->item[i].name =
 			    arena_fmt(s->a, "f%u_", anonymous++);
+		q->item[i].col = q->item[i].name;
 		for (size_t k = 0; k < i; k++) {
 			if (strcasecmp(q->item[k].name, q->item[i].name) == 0)
-				sql_fail(s, q->item[i].e.tok,
-				    "Duplicate column names in the result are "
-				    "not supported when a destination table is "
-				    "present. Found duplicate(s): %s",
-				    q->item[i].name);
+				q->item[i].col = arena_fmt(
+				    s->a, "%s %zu", q->item[i].name, i);
 		}
 	}
 }
@@ -774,7 +772,7 @@ emit(struct sql *s, struct select *q, struct rel *r)
 	buf_str(&q->out, q->distinct ? "SELECT DISTINCT " : "SELECT ");
 	for (size_t i = 0; i < q->n; i++)
 		buf_fmt(&q->out, "%s%s AS \"%s\"", i > 0 ? ", " : "",
-		    q->item[i].e.s, q->item[i].name);
+		    q->item[i].e.s, q->item[i].col);
 	if (q->qualify != NULL)
 		buf_fmt(&q->out, ", %s AS \"q ualify\"", q->qualify);
 	if (q->from.len > 0)
@@ -792,7 +790,7 @@ emit(struct sql *s, struct select *q, struct rel *r)
 		return;
 	buf_reset(&q->out);
 	for (size_t i = 0; i < q->n; i++)
-		buf_fmt(&q->out, "%s\"%s\"", i > 0 ? ", " : "", q->item[i].name);
+		buf_fmt(&q->out, "%s\"%s\"", i > 0 ? ", " : "", q->item[i].col);
 	r->s = arena_fmt(s->a, "SELECT %s FROM (%s) WHERE \"q ualify\"",
 	    buf_cstr(&q->out), r->s);
 }
@@ -811,7 +809,7 @@ release(struct select *q)
 static struct rel
 core(struct sql *s, struct select *q)
 {
-	struct rel r = {NULL, NULL, 0};
+	struct rel r = {.n = 0};
 	struct ex e;
 	size_t end, begin = 0;
 
@@ -857,9 +855,11 @@ core(struct sql *s, struct select *q)
 	tail(s, q);
 	r.n = q->n;
 	r.field = arena_alloc(s->a, (q->n + 1) * sizeof *r.field);
+	r.col = arena_alloc(s->a, (q->n + 1) * sizeof *r.col);
 	for (size_t i = 0; i < q->n; i++) {
 		r.field[i].name = q->item[i].name;
 		r.field[i].type = q->item[i].e.t;
+		r.col[i] = q->item[i].col;
 	}
 	return r;
 }
@@ -952,10 +952,10 @@ match(struct sql *s, struct rel *l, struct rel *r, size_t tok, const char *word)
 		    word, l->n, r->n);
 	for (size_t i = 0; i < l->n; i++) {
 		struct ex e[2] = {
-		    {.s = arena_fmt(s->a, "\"%s\"", l->field[i].name),
+		    {.s = arena_fmt(s->a, "\"%s\"", l->col[i]),
 			.t = l->field[i].type,
 			.tok = tok},
-		    {.s = arena_fmt(s->a, "\"%s\"", r->field[i].name),
+		    {.s = arena_fmt(s->a, "\"%s\"", r->col[i]),
 			.t = r->field[i].type,
 			.tok = tok}};
 		const char *was[2] = {e[0].s, e[1].s};
@@ -965,9 +965,9 @@ match(struct sql *s, struct rel *l, struct rel *r, size_t tok, const char *word)
 		lc = lc || strcmp(was[0], e[0].s) != 0;
 		rc = rc || strcmp(was[1], e[1].s) != 0;
 		buf_fmt(&lb, "%s%s AS \"%s\"", i > 0 ? ", " : "", e[0].s,
-		    l->field[i].name);
+		    l->col[i]);
 		buf_fmt(&rb, "%s%s AS \"%s\"", i > 0 ? ", " : "", e[1].s,
-		    l->field[i].name);
+		    l->col[i]);
 	}
 	if (lc)
 		l->s = arena_fmt(

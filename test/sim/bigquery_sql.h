@@ -73,6 +73,7 @@ struct scope {
 struct rel {
 	const char *s;
 	struct bq_field *field;
+	const char **col; /* their names in SQLite, no two alike */
 	size_t n;
 };
 

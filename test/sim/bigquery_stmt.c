@@ -195,11 +195,16 @@ end_of(struct sql *s)
 		    t->kind == TOK_WORD ? "keyword or identifier " : "", t->s);
 }
 
-/* A NULL without a type is an INT64 in a result. */
+/* A NULL without a type is an INT64 in a result; names come once. */
 static void
-settle_types(struct rel *q)
+settle_types(struct sql *s, struct rel *q)
 {
 	for (size_t i = 0; i < q->n; i++) {
+		if (strcmp(q->col[i], q->field[i].name) != 0)
+			sql_raise(s, "invalidQuery",
+			    "Duplicate column names in the result are not "
+			    "supported. Found duplicate(s): %s",
+			    q->field[i].name);
 		if (q->field[i].type->kind == T_NULL)
 			q->field[i].type = S(INT64);
 	}
@@ -213,7 +218,7 @@ query(struct sql *s)
 	const char *name;
 
 	end_of(s);
-	settle_types(&q);
+	settle_types(s, &q);
 	charge(s);
 	now->kind = "SELECT";
 	now->field = bq_fields_copy(q.field, q.n);
@@ -397,7 +402,7 @@ insert_query(struct sql *s, const struct bq_table *t, const size_t *index,
 	for (size_t i = 0; i < n; i++) {
 		const struct bq_field *f = &t->field[index[i]];
 		struct ex e = {
-		    .s = arena_fmt(s->a, "\"%s\"", q.field[i].name),
+		    .s = arena_fmt(s->a, "\"%s\"", q.col[i]),
 		    .t = q.field[i].type,
 		    .tok = tok};
 
@@ -1097,7 +1102,7 @@ create_table(struct sql *s, struct create *c)
 	struct bq_field *f = arena_alloc(s->a, 1000 * sizeof *f);
 	struct bq_table shape = {.field = f}, *t;
 	struct options o = {NULL};
-	struct rel q = {NULL, NULL, 0};
+	struct rel q = {.n = 0};
 	size_t query = 0;
 
 	create_head(s, c, "TABLE");
@@ -1116,7 +1121,7 @@ create_table(struct sql *s, struct create *c)
 					  "keyword AS");
 		s->at = at + 1;
 		q = sql_query(s);
-		settle_types(&q);
+		settle_types(s, &q);
 		query = s->at;
 		shape.field = q.field;
 		shape.n = q.n;
@@ -1181,7 +1186,7 @@ create_view(struct sql *s, struct create *c)
 	sql_want(s, "AS");
 	from = sql_tok(s)->at;
 	q = sql_query(s);
-	settle_types(&q);
+	settle_types(s, &q);
 	end_of(s);
 	ddl(s, "CREATE_VIEW",
 	    c->old == NULL ? "CREATE" : c->unless ? "SKIP" : "REPLACE",
