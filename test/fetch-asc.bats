@@ -266,6 +266,103 @@ no_times() {
 	assert_success
 	assert_equal "$stderr" 'fetch-asc: sales_summary_daily: warning: the service wants version 1_1'
 	assert_equal "$(requests 'GET /asc/v1/sales')" 2
+	# once: one that is refused again is an error
+	sim_stop
+	fault '{"match":"GET /asc/v1/sales","times":0,"do":"status","status":400,"body":{"errors":[{"status":"400","code":"PARAMETER_ERROR.INVALID","title":"x","detail":"The version parameter you have specified is invalid. The latest version for this report is 1_9."}]}}'
+	start
+	run --separate-stderr asc --date "$(ago 3)"
+	assert_equal "$status" 65
+	assert_equal "$(requests 'GET /asc/v1/sales')" 2
+}
+
+@test "every type of Apple's table is asked for as the table has it, no other" {
+	start --set asc.rows=2
+	local type sub freq version n=0 date month
+	month=$(date -ud "${today%-*}-01 - 1 month - 1 day" +%F)
+	while read -r type sub freq version; do
+		case $freq in
+		DAILY) date="--date $(ago 3)" ;;
+		WEEKLY) date="--date $(date -ud "$today - $(($(date -ud "$today" +%u) % 7 + 14)) days" +%F)" ;;
+		MONTHLY) date="--date $month" ;;
+		YEARLY) date="--date $((${today%%-*} - 2))-12-31" ;;
+		esac
+		: >"$SIM_LOG"
+		asc --report $type --subtype $sub --frequency $freq $date >o
+		assert_equal "$(ends <o | jq -r '.[0]')" complete
+		assert_equal "$(jq -r '.query | "\(."filter[reportType]") \(."filter[reportSubType]") \(."filter[frequency]") \(."filter[version]" // "-")"' "$SIM_LOG")" \
+			"$type $sub $freq $version"
+		n=$((n + 1))
+	done <<-'E'
+		SALES SUMMARY DAILY -
+		SALES SUMMARY WEEKLY -
+		SALES SUMMARY MONTHLY -
+		SALES SUMMARY YEARLY -
+		SUBSCRIPTION SUMMARY DAILY 1_3
+		SUBSCRIPTION_EVENT SUMMARY DAILY 1_3
+		SUBSCRIBER DETAILED DAILY 1_3
+		SUBSCRIPTION_OFFER_CODE_REDEMPTION SUMMARY DAILY 1_0
+		PRE_ORDER SUMMARY DAILY 1_0
+		PRE_ORDER SUMMARY WEEKLY 1_0
+		PRE_ORDER SUMMARY MONTHLY 1_0
+		PRE_ORDER SUMMARY YEARLY 1_0
+		NEWSSTAND DETAILED DAILY 1_0
+		NEWSSTAND DETAILED WEEKLY 1_0
+		INSTALLS SUMMARY MONTHLY 1_2
+		INSTALLS DETAILED MONTHLY 1_2
+		INSTALLS DETAILED YEARLY 1_1
+		INSTALLS SUMMARY_CHANNEL YEARLY 1_1
+		INSTALLS SUMMARY_INSTALL_TYPE YEARLY 1_1
+		INSTALLS SUMMARY_TERRITORY YEARLY 1_1
+		FIRST_ANNUAL DETAILED DAILY 1_0
+		FIRST_ANNUAL SUMMARY YEARLY 1_0
+		WIN_BACK_ELIGIBILITY SUMMARY DAILY 1_0
+	E
+	assert_equal $n 23
+	: >"$SIM_LOG"
+	while read -r words; do
+		run asc $words
+		assert_equal "$status" 64
+	done <<-'E'
+		--report SUBSCRIPTION --frequency WEEKLY
+		--report SUBSCRIBER --subtype SUMMARY
+		--report NEWSSTAND --frequency MONTHLY
+		--report INSTALLS
+		--report INSTALLS --frequency YEARLY --subtype SUMMARY
+		--report INSTALLS --frequency MONTHLY --subtype SUMMARY_CHANNEL
+		--report FIRST_ANNUAL --subtype SUMMARY
+		--report WIN_BACK_ELIGIBILITY --frequency YEARLY
+		--report SALES --subtype DETAILED
+		--frequency DAIL
+	E
+	assert_equal "$(requests .)" 0
+	# what is not said is what the type has
+	asc --report FIRST_ANNUAL --date "$(ago 3)" >o
+	asc --report INSTALLS --frequency MONTHLY --date "$month" >o
+	run jq -r '.query."filter[reportSubType]"' "$SIM_LOG"
+	assert_output $'DETAILED\nSUMMARY'
+}
+
+@test "a token is used for 13 minutes and a half, and never lives over 20" {
+	run -0 "$WEIR_B/test/unit/asc_token" "$KEYS/AuthKey_ABC123DEFG.p8"
+	assert_output '0 new -30 1110
+1 same -30 1110
+809 same -30 1110
+810 new 780 1920
+1619 same 780 1920
+1620 new 1590 2730
+2600 new 2570 3710'
+}
+
+@test "restated days of sales: those and no others change, under the same ids" {
+	start
+	asc >a
+	sim_stop
+	start --set asc.restate="$(ago 4),$(ago 2)"
+	asc >b
+	assert_equal "$(diff <(no_times <a) <(no_times <b) | grep -o '"report_date":"[^"]*"' | sort -u)" \
+		"\"report_date\":\"$(ago 4)\"
+\"report_date\":\"$(ago 2)\""
+	diff <(jq -r '.event_id // empty' a) <(jq -r '.event_id // empty' b)
 }
 
 @test "subscription reports are asked for as 1_3, subscriber as DETAILED" {
@@ -457,6 +554,48 @@ an='Date\tApp Name\tApp Apple Identifier\tDownload Type\tTerritory\tCounts'
 	# presigned files were fetched without our token
 	run jq -c 'select(.path|startswith("/asc-files"))|.auth' "$SIM_LOG"
 	assert_output $'false\nfalse\nfalse'
+}
+
+@test "weeks and months have the dates that their reports have" {
+	start
+	analytics --frequency WEEKLY --from "$(ago 20)" --to "$(ago 1)" >w
+	ndjson-part --check w
+	assert_equal "$(jq -r 'select(."@stream"=="begin")|.feed' w | sort -u)" 1000000001.app_downloads_standard_weekly
+	for d in $(jq -r 'select(."@stream"=="begin").date' w); do
+		assert_equal "$(date -u -d "$d" +%u)" 1
+	done
+	assert_equal "$(ends <w | sort -u)" '["complete",2]'
+	[ "$(jq -r '.query."filter[granularity]" // empty' "$SIM_LOG" | sort -u)" = WEEKLY ]
+	# a period that no instance has is not ready, once
+	run --separate-stderr analytics --frequency MONTHLY --date "$(ago 1)"
+	assert_equal "$status" 4
+	assert_equal "$(ends <<<"$output")" '["not_ready",0]'
+	printf "$an\n$(ago 9)\tA\t1\tRedownload\tSE\t7\n" >"data/asc/analytics/m-$(ago 2).0.tsv"
+	analytics --frequency MONTHLY --date "$(ago 9)" --plain >m
+	assert_equal "$(jq -r '"\(.report) \(.counts)"' m)" 'app_downloads_standard_monthly 7'
+	run asc --app 1 --report-name x --frequency YEARLY
+	assert_equal "$status" 64
+}
+
+@test "a snapshot brings the history; a date that both have counts once" {
+	start
+	run --separate-stderr analytics --snapshot --from "$(ago 60)" --to "$(ago 1)"
+	assert_equal "$status" 65
+	[[ $stderr == *"no reports were asked for; do so once with --create-request --snapshot"* ]]
+	assert_equal "$(requests POST)" 0
+	run --separate-stderr analytics --snapshot --create-request --from "$(ago 60)" --to "$(ago 60)"
+	assert_equal "$status" 4 # asked for, and not made yet
+	assert_equal "$(requests POST)" 1
+	sim_stop
+	start --set asc.snapshot=1
+	run --separate-stderr analytics --from "$(ago 60)" --to "$(ago 60)"
+	assert_equal "$status" 65 # gone without it
+	run --separate-stderr analytics --snapshot --from "$(ago 60)" --to "$(ago 2)"
+	assert_success
+	assert_equal "$(ends <<<"$output" | sort | uniq -c | sed 's/^ *//')" '59 ["complete",2]'
+	# of each date the latest instance: the snapshot's is two days old
+	assert_equal "$(jq -r 'select(.processing_date) | select(.report_date <= "'"$(ago 5)"'") | .processing_date' <<<"$output" | sort -u)" "$(ago 2)"
+	assert_equal "$(jq -r 'select(.processing_date) | select(.report_date == "'"$(ago 3)"'") | .processing_date' <<<"$output" | sort -u)" "$(ago 1)"
 }
 
 @test "pages of instances are followed as they are named, never to another host" {

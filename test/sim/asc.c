@@ -3,12 +3,14 @@
  * the presigned host of their files.
  *
  * Settings: asc.public_key (PEM file), asc.kid, asc.issuer, asc.vendor,
- * asc.app, asc.request (ongoing, stopped, none), asc.page (instances a page),
+ * asc.app, asc.request (ongoing, stopped, none),
+ * asc.snapshot (1: one was asked for), asc.page (instances a page),
  * asc.bad (md5, size), asc.url_ttl (s), asc.latest (the version that alone is
  * taken), asc.rows (rows a made report has), asc.restate (restates these days:
  * DATE,DATE).
  * Files: asc/TYPE.SUBTYPE.FREQUENCY.DATE with .tsv, .tsv.gz or .json
- * ({"http_status":404,"body":{...}}); asc/analytics/PROCESSING-DATE.N.tsv.
+ * ({"http_status":404,"body":{...}}); asc/analytics/PROCESSING-DATE.N.tsv,
+ * with w-, m- or s- before it of weekly and monthly instances and snapshots.
  */
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
@@ -26,7 +28,7 @@
 
 static struct asc {
 	EVP_PKEY *key;
-	bool created;
+	bool created, snapshot;
 	struct zone *zone;
 } asc;
 
@@ -249,6 +251,16 @@ static const struct {
     {"SUBSCRIBER", "DETAILED", "DAILY", "1_3"},
     {"SUBSCRIPTION_OFFER_CODE_REDEMPTION", "SUMMARY", "DAILY", "1_0"},
     {"PRE_ORDER", "SUMMARY", "DAILY WEEKLY MONTHLY YEARLY", "1_0"},
+    {"NEWSSTAND", "DETAILED", "DAILY WEEKLY", "1_0"},
+    {"INSTALLS", "SUMMARY", "MONTHLY", "1_2"},
+    {"INSTALLS", "DETAILED", "MONTHLY", "1_2"},
+    {"INSTALLS", "DETAILED", "YEARLY", "1_1"},
+    {"INSTALLS", "SUMMARY_CHANNEL", "YEARLY", "1_1"},
+    {"INSTALLS", "SUMMARY_INSTALL_TYPE", "YEARLY", "1_1"},
+    {"INSTALLS", "SUMMARY_TERRITORY", "YEARLY", "1_1"},
+    {"FIRST_ANNUAL", "DETAILED", "DAILY", "1_0"},
+    {"FIRST_ANNUAL", "SUMMARY", "YEARLY", "1_0"},
+    {"WIN_BACK_ELIGIBILITY", "SUMMARY", "DAILY", "1_0"},
 };
 enum { COMBOS = sizeof combos / sizeof *combos };
 
@@ -376,6 +388,12 @@ make_report(const char *type, const char *date, int32_t day, struct buf *out)
 		    date,
 		    (unsigned)(sim_hash("event %s", date) % 50 + 1) +
 			restated(date));
+	} else if (strcmp(type, "SUBSCRIBER") != 0) {
+		/* columns that no source tells: a report all the same */
+		buf_fmt(out,
+		    "Provider\tApp Apple ID\tCountry\tUnits\n"
+		    "APPLE\t1000000001\tSE\t%u\n",
+		    (unsigned)(sim_hash("%s %s", type, date) % 90 + 1));
 	} else {
 		buf_str(out, subscriber_header);
 		buf_fmt(out,
@@ -484,6 +502,19 @@ report_of(struct sim_answer *a, const char *type, const char *subtype,
 	buf_release(&text);
 }
 
+static bool
+frequency_ok(const char *list, const char *word)
+{
+	static const char *const all[] = {
+	    "DAILY", "WEEKLY", "MONTHLY", "YEARLY"};
+
+	for (size_t i = 0; i < 4; i++) {
+		if (strcmp(word, all[i]) == 0)
+			return strstr(list, word) != NULL;
+	}
+	return false;
+}
+
 static void
 sales_reports(const struct sim_request *r, struct sim_answer *a)
 {
@@ -519,7 +550,7 @@ sales_reports(const struct sim_request *r, struct sim_answer *a)
 	for (c = 0; c < COMBOS; c++) {
 		if (strcmp(combos[c].type, v[1]) == 0 &&
 		    strcmp(combos[c].subtype, v[2]) == 0 &&
-		    strstr(combos[c].frequencies, v[3]) != NULL)
+		    frequency_ok(combos[c].frequencies, v[3]))
 			break;
 	}
 	if (c == COMBOS || v[4] == NULL || !period_end(v[4], v[3], &day)) {
@@ -595,7 +626,8 @@ close_list(const struct sim_request *r, struct jsonw *w, struct jsonw *data,
 }
 
 static void
-put_request(struct jsonw *data, const char *name, const char *id, bool stopped)
+put_request(struct jsonw *data, const char *name, const char *id,
+    const char *access, bool stopped)
 {
 	struct jsonw o, at;
 
@@ -603,7 +635,7 @@ put_request(struct jsonw *data, const char *name, const char *id, bool stopped)
 	jsonw_str(&o, "type", "analyticsReportRequests");
 	jsonw_str(&o, "id", id);
 	jsonw_open(&o, "attributes", &at, '{');
-	jsonw_str(&at, "accessType", "ONGOING");
+	jsonw_str(&at, "accessType", access);
 	jsonw_bool(&at, "stoppedDueToInactivity", stopped);
 	jsonw_end(&at);
 	jsonw_end(&o);
@@ -615,6 +647,7 @@ list_requests(const struct sim_request *r, struct sim_answer *a)
 	static const char *const known[] = {
 	    "filter[accessType]", "limit", NULL};
 	const char *mode = sim_setting("asc.request", "ongoing");
+	const char *access;
 	struct jsonw w, data;
 
 	if (!json_wanted(r, a, known))
@@ -623,12 +656,24 @@ list_requests(const struct sim_request *r, struct sim_answer *a)
 		not_found(r, a);
 		return;
 	}
+	access = sim_param(r, "filter[accessType]");
+	if (access != NULL && strcmp(access, "ONGOING") != 0 &&
+	    strcmp(access, "ONE_TIME_SNAPSHOT") != 0) {
+		bad_value(a, "filter[accessType]");
+		return;
+	}
 	open_list(a, &w, &data);
-	if (strcmp(mode, "none") != 0)
+	if ((access == NULL || strcmp(access, "ONE_TIME_SNAPSHOT") == 0) &&
+	    (asc.snapshot || sim_setting_int("asc.snapshot", 0) != 0))
 		put_request(
-		    &data, NULL, "req-old", strcmp(mode, "stopped") == 0);
-	if (asc.created)
-		put_request(&data, NULL, "req-new", false);
+		    &data, NULL, "req-snap", "ONE_TIME_SNAPSHOT", false);
+	if (access == NULL || strcmp(access, "ONGOING") == 0) {
+		if (strcmp(mode, "none") != 0)
+			put_request(&data, NULL, "req-old", "ONGOING",
+			    strcmp(mode, "stopped") == 0);
+		if (asc.created)
+			put_request(&data, NULL, "req-new", "ONGOING", false);
+	}
 	close_list(r, &w, &data, NULL);
 }
 
@@ -638,30 +683,37 @@ create_request(const struct sim_request *r, struct sim_answer *a)
 	static const char *const none[] = {NULL};
 	const char *mode = sim_setting("asc.request", "ongoing");
 	const char *type = sim_header(r, "Content-Type");
+	const char *access = strstr(r->body, "\"ONGOING\"") != NULL
+				 ? "ONGOING"
+				 : "ONE_TIME_SNAPSHOT";
 	char *want;
-	bool ok;
+	bool ok, history = strcmp(access, "ONGOING") != 0;
 	struct jsonw w;
 
 	if (!json_wanted(r, a, none))
 		return;
 	want = xasprintf("{\"data\":{\"type\":\"analyticsReportRequests\","
-			 "\"attributes\":{\"accessType\":\"ONGOING\"},"
+			 "\"attributes\":{\"accessType\":\"%s\"},"
 			 "\"relationships\":{\"app\":{\"data\":{\"type\":"
 			 "\"apps\",\"id\":\"%s\"}}}}}",
-	    app());
+	    access, app());
 	ok = strcmp(want, r->body) == 0;
 	free(want);
 	if (type == NULL || strcmp(type, "application/json") != 0 || !ok) {
 		fail(a, 409, "ENTITY_ERROR", "The entity is not valid",
 		    "the body is not what it should be");
-	} else if (asc.created || strcmp(mode, "ongoing") == 0) {
+	} else if (history
+		       ? asc.snapshot || sim_setting_int("asc.snapshot", 0) != 0
+		       : asc.created || strcmp(mode, "ongoing") == 0) {
 		fail(a, 409, "STATE_ERROR", "The request cannot be fulfilled",
 		    "You already have such an entity");
 	} else {
-		asc.created = true;
+		asc.created = asc.created || !history;
+		asc.snapshot = asc.snapshot || history;
 		sim_json(a, 201);
 		jsonw_begin(&w, &a->body, '{');
-		put_request(&w, "data", "req-new", false);
+		put_request(&w, "data", history ? "req-snap" : "req-new",
+		    access, false);
 		jsonw_end(&w);
 	}
 }
@@ -672,20 +724,23 @@ list_reports(const struct sim_request *r, struct sim_answer *a)
 	static const char *const known[] = {
 	    "filter[name]", "filter[category]", "limit", NULL};
 	const char *name;
+	bool snap;
 	struct jsonw w, data, o, at;
 
 	if (!json_wanted(r, a, known))
 		return;
 	name = sim_param(r, "filter[name]");
 	open_list(a, &w, &data);
-	for (size_t i = 0; strcmp(r->part[3], "req-old") == 0 &&
+	/* what was just asked for has none yet */
+	snap = strcmp(r->part[3], "req-snap") == 0 && !asc.snapshot;
+	for (size_t i = 0; (snap || strcmp(r->part[3], "req-old") == 0) &&
 			   i < sizeof names / sizeof *names;
 	     i++) {
 		if (name != NULL && strcmp(name, names[i]) != 0)
 			continue;
 		jsonw_open(&data, NULL, &o, '{');
 		jsonw_str(&o, "type", "analyticsReports");
-		jsonw_str(&o, "id", sim_keep("r2-%zu", i));
+		jsonw_str(&o, "id", sim_keep("%s-%zu", snap ? "rs" : "r2", i));
 		jsonw_open(&o, "attributes", &at, '{');
 		jsonw_str(&at, "name", names[i]);
 		jsonw_str(&at, "category", "COMMERCE");
@@ -695,29 +750,60 @@ list_reports(const struct sim_request *r, struct sim_answer *a)
 	close_list(r, &w, &data, NULL);
 }
 
-/* The text of a segment: a file, or made. False: there is none. */
+/* Which dates an instance has: a snapshot long ones, a week its Monday, a month
+ * its first day; a day's the two days before. False: it is none. */
 static bool
-segment_text(const char *date, int64_t n, struct buf *out)
+instance_dates(const char *id, int32_t day, int32_t *from, int32_t *to)
 {
-	int32_t day, today = zone_day(asc.zone, sim_now_s());
+	int y, m, d;
+
+	date_to_civil(day, &y, &m, &d);
+	*from = day - 2;
+	*to = day - 1;
+	switch (*id) {
+	case 's':
+		*from = day - 100;
+		*to = day - 3;
+		return day == zone_day(asc.zone, sim_now_s()) - 2;
+	case 'w':
+		*from = *to = day - 7;
+		return (day - 4) % 7 == 0; /* 1970-01-05: Monday */
+	case 'm':
+		*from = *to =
+		    date_from_civil(m == 1 ? y - 1 : y, m == 1 ? 12 : m - 1, 1);
+		return d == 5;
+	default:
+		return true;
+	}
+}
+
+/* The text of an instance's segment: a file, or made. False: there is none. */
+static bool
+segment_text(const char *id, int64_t n, struct buf *out)
+{
+	int32_t day, from, to, today = zone_day(asc.zone, sim_now_s());
 	struct buf none = BUF_INIT(1u << 20);
+	const char *date = id + 2;
 	char text[11];
 
-	if (sim_data_file(
-		sim_keep("asc/analytics/%s.%lld.tsv", date, (long long)n), out))
+	if (strlen(id) != 12 || strchr("iwms", *id) == NULL || id[1] != '-')
+		return false;
+	if (sim_data_file(sim_keep("asc/analytics/%s.%lld.tsv",
+			      *id == 'i' ? date : id, (long long)n),
+		out))
 		return true;
 	if (sim_data_file("asc/analytics/only-files", &none)) {
 		buf_release(&none);
 		return false;
 	}
 	if (n > 1 || !date_parse(date, 10, &day) || day > today - 1 ||
-	    day < today - 35)
+	    day < today - 35 || !instance_dates(id, day, &from, &to))
 		return false;
 	buf_str(out,
 	    "Date\tApp Name\tApp Apple Identifier\tDownload Type\t"
 	    "App Version\tDevice\tPlatform Version\tSource Type\tPage Type\t"
 	    "Pre-Order\tTerritory\tCounts\n");
-	for (int32_t d = day - 2; d < day; d++) {
+	for (int32_t d = from; d <= to; d++) {
 		date_format(d, text);
 		buf_fmt(out,
 		    "%s\tFlocken\t1000000001\t%s\t1.0\tiPhone\tiOS 26.6\t"
@@ -730,16 +816,16 @@ segment_text(const char *date, int64_t n, struct buf *out)
 }
 
 static void
-put_instance(struct jsonw *data, const char *date)
+put_instance(struct jsonw *data, const char *id, const char *granularity)
 {
 	struct jsonw o, at;
 
 	jsonw_open(data, NULL, &o, '{');
 	jsonw_str(&o, "type", "analyticsReportInstances");
-	jsonw_str(&o, "id", sim_keep("i-%s", date));
+	jsonw_str(&o, "id", id);
 	jsonw_open(&o, "attributes", &at, '{');
-	jsonw_str(&at, "granularity", "DAILY");
-	jsonw_str(&at, "processingDate", date);
+	jsonw_str(&at, "granularity", granularity);
+	jsonw_str(&at, "processingDate", id + 2);
 	jsonw_end(&at);
 	jsonw_end(&o);
 }
@@ -751,36 +837,42 @@ list_instances(const struct sim_request *r, struct sim_answer *a)
 	    "filter[processingDate]", "limit", "cursor", NULL};
 	int32_t today = zone_day(asc.zone, sim_now_s());
 	int64_t page = sim_setting_int("asc.page", 200), n = 0, skip;
-	const char *next = NULL, *cursor;
+	const char *next = NULL, *cursor, *gran;
 	struct buf text = BUF_INIT(512u << 20);
 	struct jsonw w, data;
+	const char *kind, *id;
 	char date[11];
 
 	if (!json_wanted(r, a, known))
 		return;
-	if (sim_param(r, "filter[granularity]") == NULL ||
-	    strcmp(sim_param(r, "filter[granularity]"), "DAILY") != 0) {
+	gran = sim_param(r, "filter[granularity]");
+	if (gran == NULL || !frequency_ok("DAILY WEEKLY MONTHLY", gran)) {
 		bad_value(a, "filter[granularity]");
 		return;
 	}
+	kind = strncmp(r->part[3], "rs-", 3) == 0 ? "s"
+	       : *gran == 'D'                     ? "i"
+	       : *gran == 'W'                     ? "w"
+						  : "m";
 	cursor = sim_param(r, "cursor");
 	skip = cursor == NULL ? 0 : strtoll(cursor, NULL, 10);
 	open_list(a, &w, &data);
 	for (int32_t d = today - 35; d <= today; d++) {
 		date_format(d, date);
-		if (!segment_text(date, 0, &text))
+		id = sim_keep("%s-%s", kind, date);
+		if (!segment_text(id, 0, &text))
 			continue;
 		if (n >= skip && n < skip + page)
-			put_instance(&data, date);
+			put_instance(&data, id, gran);
 		n++;
 		buf_reset(&text);
 	}
 	if (n > skip + page)
 		next = sim_keep("%s/asc/v1/analyticsReports/%s/instances?"
-				"filter%%5Bgranularity%%5D=DAILY&limit=200&"
+				"filter%%5Bgranularity%%5D=%s&limit=200&"
 				"cursor=%lld",
 		    sim_setting("asc.next_base", sim_base_of(r)), r->part[3],
-		    (long long)(skip + page));
+		    gran, (long long)(skip + page));
 	close_list(r, &w, &data, next);
 	buf_release(&text);
 }
@@ -801,15 +893,14 @@ list_segments(const struct sim_request *r, struct sim_answer *a)
 {
 	static const char *const known[] = {"limit", NULL};
 	const char *bad = sim_setting("asc.bad", "");
-	const char *date = r->part[3] + 2;
+	const char *id = r->part[3];
 	struct buf text = BUF_INIT(512u << 20), gz = text;
 	struct jsonw w, data, o, at;
 	char sum[33];
 
 	if (!json_wanted(r, a, known))
 		return;
-	if (strncmp(r->part[3], "i-", 2) != 0 ||
-	    !segment_text(date, 0, &text)) {
+	if (!segment_text(id, 0, &text)) {
 		not_found(r, a);
 		return;
 	}
@@ -817,7 +908,7 @@ list_segments(const struct sim_request *r, struct sim_answer *a)
 	for (int64_t n = 0;; n++) {
 		buf_reset(&text);
 		buf_reset(&gz);
-		if (!segment_text(date, n, &text))
+		if (!segment_text(id, n, &text))
 			break;
 		sim_gzip(&gz, text.p, text.len);
 		md5_hex(&gz, sum);
@@ -834,10 +925,10 @@ list_segments(const struct sim_request *r, struct sim_answer *a)
 		    sim_keep("%s/asc-files/%s/%lld.csv.gz?"
 			     "X-Amz-Security-Token=secretsecret&"
 			     "X-Amz-Date=%lld&X-Amz-Signature=%016llx",
-			sim_setting("asc.files_base", sim_base_of(r)), date,
+			sim_setting("asc.files_base", sim_base_of(r)), id,
 			(long long)n, (long long)sim_now_s(),
 			(unsigned long long)sim_hash(
-			    "sig %s %lld", date, (long long)n)));
+			    "sig %s %lld", id, (long long)n)));
 		jsonw_end(&at);
 		jsonw_end(&o);
 	}

@@ -1,6 +1,7 @@
 /*
  * Analytics Reports: request, report, instances, segments, files. An instance
- * restates several days; of each day the rows of its latest instance count.
+ * restates several dates; of each one the rows of its latest instance count.
+ * In weekly and monthly reports a date stands for the period that has it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 enum {
 	KEEP_DAYS = 35, /* how long the service keeps an instance */
 	FINAL_DAYS = 2, /* the completeness lag */
-	INSTANCES = 64,
+	INSTANCES = 5000,
 	PAGES = 100,
 	RELISTS = 3,
 };
@@ -33,11 +34,13 @@ struct instance {
 
 struct run {
 	struct asc *c;
+	const char *access; /* which request: ONGOING or ONE_TIME_SNAPSHOT */
 	char report[160], request[200], report_id[200];
-	bool stopped, denied;
-	struct instance inst[INSTANCES];
-	size_t n;
-	int *owner; /* of each day of the window, -1: none */
+	bool stopped;
+	struct instance *inst;
+	size_t n, history;   /* of them: of the snapshot */
+	int *owner;          /* of each day of the window, -1: none */
+	int32_t first, last; /* dates that any instance has */
 };
 
 /* ---- JSON:API ---- */
@@ -196,7 +199,7 @@ find_request(struct run *r)
 
 	buf_fmt(&url, "%s/v1/apps/%s/analyticsReportRequests", r->c->base,
 	    r->c->app);
-	url_param(&url, "filter[accessType]", "ONGOING");
+	url_param(&url, "filter[accessType]", r->access);
 	r->request[0] = '\0';
 	r->stopped = false;
 	rc = each(r->c, buf_cstr(&url), take_request, r);
@@ -213,9 +216,9 @@ create_request(struct run *r)
 	char *url = xasprintf("%s/v1/analyticsReportRequests", c->base);
 	char *body = xasprintf(
 	    "{\"data\":{\"type\":\"analyticsReportRequests\",\"attributes\":"
-	    "{\"accessType\":\"ONGOING\"},\"relationships\":{\"app\":{\"data\":"
+	    "{\"accessType\":\"%s\"},\"relationships\":{\"app\":{\"data\":"
 	    "{\"type\":\"apps\",\"id\":\"%s\"}}}}}",
-	    c->app);
+	    r->access, c->app);
 	struct http_request q = {.method = "POST",
 	    .url = url,
 	    .headers = headers,
@@ -229,6 +232,9 @@ create_request(struct run *r)
 	/* one that exists is found by its list; so is one of a try before */
 	if (a->verdict != HTTP_OK && a->verdict != HTTP_EXISTS) {
 		warn_msg("--create-request", "%s", a->why);
+		if (a->rc == RC_AUTH)
+			warn_msg("--create-request",
+			    "the key needs the role Admin for this, once");
 		rc = a->rc != RC_OK ? a->rc : RC_CONTRACT;
 	}
 	http_done(c->http, a);
@@ -244,6 +250,9 @@ the_request(struct run *r)
 
 	if (rc == RC_OK && r->request[0] == '\0' && r->c->create_request)
 		rc = create_request(r);
+	if (rc == RC_AUTH)
+		warn_msg(r->c->app, "the key needs the role Sales and Reports, "
+				    "Finance or Admin");
 	if (rc != RC_OK || r->request[0] != '\0')
 		return rc;
 	if (r->stopped)
@@ -251,8 +260,10 @@ the_request(struct run *r)
 				    "fetched them; ask anew with "
 				    "--create-request");
 	else
-		warn_msg(r->c->app, "no reports were asked for; do so once "
-				    "with --create-request");
+		warn_msg(r->c->app,
+		    "no reports were asked for; do so once "
+		    "with --create-request%s",
+		    r->c->snapshot ? " --snapshot" : "");
 	return RC_CONTRACT;
 }
 
@@ -277,10 +288,17 @@ take_instance(void *ctx, const struct json_span *e)
 {
 	struct run *r = ctx;
 	struct json_span at = json_member(e, "attributes");
-	struct instance *i = &r->inst[r->n];
+	struct instance *i;
 
-	if (r->n == INSTANCES || at.type != JSON_OBJECT)
+	if (at.type != JSON_OBJECT)
 		return RC_OK;
+	if (r->n == INSTANCES) {
+		warn_msg(
+		    r->c->base, "there are more than %d instances", INSTANCES);
+		return RC_CONTRACT;
+	}
+	r->inst = xreallocarray(r->inst, r->n + 1, sizeof *r->inst);
+	i = memset(&r->inst[r->n], 0, sizeof *i);
 	if (!id_of(e, i->id, sizeof i->id) ||
 	    !text_of(&at, "processingDate", i->date, sizeof i->date + 2) ||
 	    !date_parse(i->date, strlen(i->date), &i->day)) {
@@ -309,6 +327,7 @@ find_instances(struct run *r)
 	struct buf url = BUF_INIT(8192);
 	int rc;
 
+	r->report_id[0] = '\0';
 	buf_fmt(&url, "%s/v1/analyticsReportRequests/%s/reports", r->c->base,
 	    r->request);
 	url_param(&url, "filter[name]", r->c->report_name);
@@ -318,10 +337,9 @@ find_instances(struct run *r)
 		buf_reset(&url);
 		buf_fmt(&url, "%s/v1/analyticsReports/%s/instances", r->c->base,
 		    r->report_id);
-		url_param(&url, "filter[granularity]", "DAILY");
+		url_param(&url, "filter[granularity]", r->c->frequency);
 		url_param(&url, "limit", "200");
 		rc = each(r->c, buf_cstr(&url), take_instance, r);
-		qsort(r->inst, r->n, sizeof *r->inst, later_first);
 	}
 	buf_release(&url);
 	return rc;
@@ -528,6 +546,10 @@ claim_day(void *ctx, int32_t day)
 	struct claim *cl = ctx;
 	const struct asc *c = cl->r->c;
 
+	if (day < cl->r->first)
+		cl->r->first = day;
+	if (day > cl->r->last)
+		cl->r->last = day;
 	if (day >= c->from && day <= c->to && cl->r->owner[day - c->from] < 0)
 		cl->r->owner[day - c->from] = cl->who;
 }
@@ -568,10 +590,12 @@ put_none(struct run *r, int32_t day, const struct day *d)
 {
 	struct asc *c = r->c;
 	bool later = r->n > 0 && r->inst[0].day >= day + FINAL_DAYS;
+	bool kept = day >= c->today - KEEP_DAYS ||
+		    (c->snapshot && day >= r->first && day <= r->last);
 
-	if (later && day >= c->today - KEEP_DAYS)
+	if (later && kept)
 		day_none(c, d, OUTCOME_EMPTY, RC_OK, NULL);
-	else if (day < c->today - KEEP_DAYS) {
+	else if (!kept && !(c->snapshot && r->history == 0)) {
 		warn_msg(d->date, "no longer available: kept for %d days",
 		    KEEP_DAYS);
 		day_none(c, d, OUTCOME_FAILED, RC_CONTRACT,
@@ -585,11 +609,19 @@ static int
 write_days(struct run *r, int failed)
 {
 	struct asc *c = r->c;
+	bool daily = strcmp(c->frequency, "DAILY") == 0, any = false;
 	int rc = RC_OK;
 
 	for (int32_t day = c->from; day <= c->to && rc == RC_OK; day++) {
 		struct day d = {.time = NULL};
 
+		/* Which dates a longer period has is the report's to say; where
+		 * there is none, that is told of the last day. */
+		if (!daily &&
+		    (failed != RC_OK || r->owner[day - c->from] < 0) &&
+		    (any || day < c->to))
+			continue;
+		any = true;
 		snprintf(d.feed, sizeof d.feed, "%.30s.%s", c->app, r->report);
 		date_format(day, d.date);
 		if (sig_pending() != 0)
@@ -599,22 +631,47 @@ write_days(struct run *r, int failed)
 			    "its report could not be fetched");
 		else if (r->owner[day - c->from] >= 0)
 			rc = put_day(r, day, &d);
-		else
+		else if (daily)
 			put_none(r, day, &d);
+		else
+			day_none(c, &d, OUTCOME_NOT_READY, RC_NOTREADY,
+			    "no period of the report is here yet");
 		if (c->out.failed)
 			rc = RC_IO;
 	}
 	return rc;
 }
 
+static void
+instance_release(struct instance *i)
+{
+	spool_free(i->plain);
+	layout_release(&i->layout);
+	buf_release(&i->header);
+	i->plain = NULL;
+}
+
+/* How many days of the window are of that instance; -1: of none yet. */
+static size_t
+owned(const struct run *r, int who)
+{
+	size_t n = 0;
+
+	for (int32_t d = r->c->from; d <= r->c->to; d++)
+		n += r->owner[d - r->c->from] == who;
+	return n;
+}
+
 /* Latest first, until every day of the window has its rows. An instance that
- * cannot be had leaves unknown which days it restates: all wait. */
+ * cannot be had leaves unknown which days it restates: all wait. One that has
+ * none of the window is not kept. */
 static int
 load(struct run *r)
 {
 	int rc = RC_OK;
 
-	for (size_t i = 0; i < r->n && rc == RC_OK; i++) {
+	qsort(r->inst, r->n, sizeof *r->inst, later_first);
+	for (size_t i = 0; i < r->n && rc == RC_OK && owned(r, -1) > 0; i++) {
 		struct claim cl = {r, (int)i};
 
 		if (sig_pending() != 0)
@@ -623,7 +680,34 @@ load(struct run *r)
 		if (rc == RC_OK && r->inst[i].loaded)
 			rc = rows_days(&r->inst[i].layout, r->inst[i].plain,
 			    claim_day, &cl);
+		if (owned(r, (int)i) == 0)
+			instance_release(&r->inst[i]);
 	}
+	return rc;
+}
+
+/* What is made each day, and with --snapshot the history too: a date that both
+ * have counts once, as all dates do. */
+static int
+find(struct run *r)
+{
+	size_t ongoing;
+	int rc;
+
+	r->access = "ONGOING";
+	if (r->c->snapshot) {
+		rc = find_request(r);
+		if (rc == RC_OK && r->request[0] != '\0')
+			rc = find_instances(r);
+		if (rc != RC_OK)
+			return rc;
+		r->access = "ONE_TIME_SNAPSHOT";
+	}
+	ongoing = r->n;
+	rc = the_request(r);
+	if (rc == RC_OK)
+		rc = find_instances(r);
+	r->history = r->n - ongoing;
 	return rc;
 }
 
@@ -636,24 +720,24 @@ analytics_run(struct asc *c)
 	int rc;
 
 	r->c = c;
+	r->first = INT32_MAX;
+	r->last = INT32_MIN;
 	r->owner = xreallocarray(NULL, days, sizeof *r->owner);
 	for (size_t i = 0; i < days; i++)
 		r->owner[i] = -1;
 	lower_name(name, sizeof name, c->report_name);
-	snprintf(r->report, sizeof r->report, "%s_daily", name);
-	rc = the_request(r);
-	if (rc == RC_OK)
-		rc = find_instances(r);
+	snprintf(r->report, sizeof r->report, "%s_%s", name,
+	    *c->frequency == 'D'   ? "daily"
+	    : *c->frequency == 'W' ? "weekly"
+				   : "monthly");
+	rc = find(r);
 	if (rc == RC_OK)
 		rc = load(r);
 	if (rc < 128)
 		rc = rc_graver(write_days(r, rc), rc);
-	for (size_t i = 0; i < r->n; i++) {
-		if (r->inst[i].plain != NULL)
-			spool_free(r->inst[i].plain);
-		layout_release(&r->inst[i].layout);
-		buf_release(&r->inst[i].header);
-	}
+	for (size_t i = 0; i < r->n; i++)
+		instance_release(&r->inst[i]);
+	free(r->inst);
 	free(r->owner);
 	free(r);
 	return rc;
@@ -688,7 +772,11 @@ check_run(struct asc *c)
 	if (rc == RC_OK)
 		warn_msg("check", "the key is good; it sees %llu apps",
 		    (unsigned long long)apps);
+	if (rc == RC_AUTH)
+		warn_msg("check", "the key id, the issuer id or the key is "
+				  "wrong, or the key was revoked");
 	if (rc == RC_OK && c->app != NULL) {
+		r->access = c->snapshot ? "ONE_TIME_SNAPSHOT" : "ONGOING";
 		rc = the_request(r);
 		if (rc == RC_OK)
 			warn_msg(

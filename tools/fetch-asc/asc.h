@@ -18,7 +18,7 @@ struct asc {
 	const char *base, *run_id;
 	const char *vendor, *type, *subtype, *frequency, *version;
 	const char *app, *report_name, *file_host;
-	bool create_request, plain, check;
+	bool create_request, snapshot, plain, check;
 	int32_t from, to, today; /* Pacific days */
 	uint64_t max_body;
 
@@ -66,6 +66,8 @@ void lower_name(char *out, size_t room, const char *text);
 /* The runs; an exit status that ends all of it, or RC_OK. */
 int sales_run(struct asc *c);
 bool sales_known(const struct asc *c, const char **why);
+/* What a type is asked for as, where nothing is said. */
+const char *sales_subtype(const struct asc *c);
 int analytics_run(struct asc *c);
 int sales_check(struct asc *c);
 int check_run(struct asc *c);

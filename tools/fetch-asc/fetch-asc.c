@@ -26,6 +26,7 @@ enum {
 	OPT_APP,
 	OPT_REPORT_NAME,
 	OPT_CREATE,
+	OPT_SNAPSHOT,
 	OPT_FILE_HOST,
 	OPT_FROM,
 	OPT_TO,
@@ -44,7 +45,7 @@ static const struct opt options[] = {
     {"report", OPT_REPORT, "type",
 	"SALES (default), SUBSCRIPTION, "
 	"SUBSCRIPTION_EVENT, SUBSCRIBER ..."},
-    {"subtype", OPT_SUBTYPE, "type", "SUMMARY or DETAILED"},
+    {"subtype", OPT_SUBTYPE, "type", "SUMMARY, DETAILED ..."},
     {"frequency", OPT_FREQUENCY, "word",
 	"DAILY (default), WEEKLY, MONTHLY, YEARLY"},
     {"report-version", OPT_VERSION, "version", "version to ask for, as 1_3"},
@@ -53,6 +54,8 @@ static const struct opt options[] = {
 	"Analytics Report, as 'App Downloads Standard'"},
     {"create-request", OPT_CREATE, NULL,
 	"ask the service to make Analytics Reports for the app"},
+    {"snapshot", OPT_SNAPSHOT, NULL,
+	"the history too: the request ONE_TIME_SNAPSHOT"},
     {"file-host", OPT_FILE_HOST, "domain",
 	"one more domain that report files may lie on"},
     {"from", OPT_FROM, "date", "first day, YYYY-MM-DD"},
@@ -165,6 +168,9 @@ take(struct settings *s, int key)
 	case OPT_CREATE:
 		c->create_request = true;
 		break;
+	case OPT_SNAPSHOT:
+		c->snapshot = true;
+		break;
 	case OPT_FILE_HOST:
 		c->file_host = opt_arg();
 		break;
@@ -262,17 +268,16 @@ verify(struct settings *s)
 
 	if (c->type == NULL)
 		c->type = "SALES";
-	if (c->subtype == NULL)
-		c->subtype =
-		    strcmp(c->type, "SUBSCRIBER") == 0 ? "DETAILED" : "SUMMARY";
 	if (c->frequency == NULL)
 		c->frequency = "DAILY";
-	if (c->report_name != NULL || c->create_request) {
+	if (c->subtype == NULL)
+		c->subtype = sales_subtype(c);
+	if (c->report_name != NULL || c->create_request || c->snapshot) {
 		if (c->app == NULL || !is_number(c->app))
 			opt_wrong(&set, "--app: the id of an app, digits");
-		if (strcmp(c->frequency, "DAILY") != 0)
-			opt_wrong(&set, "--frequency: Analytics Reports are "
-					"taken daily");
+		if (!has_word("DAILY WEEKLY MONTHLY", c->frequency))
+			opt_wrong(&set, "--frequency: DAILY, WEEKLY or MONTHLY "
+					"of Analytics Reports");
 		if (c->report_name == NULL)
 			opt_wrong(&set, "--report-name is missing");
 	} else if (!c->check || c->vendor != NULL) {

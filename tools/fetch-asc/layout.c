@@ -79,13 +79,13 @@ static const char dates[] = "begin_date end_date event_date date "
 			    "original_start_date purchase_date "
 			    "app_download_date start_date";
 
-/* Is the word one of a list between blanks? */
-static bool
+bool
 has_word(const char *list, const char *word)
 {
 	size_t n = strlen(word);
 
-	for (const char *p = list; (p = strstr(p, word)) != NULL; p += n) {
+	for (const char *p = list; n > 0 && (p = strstr(p, word)) != NULL;
+	     p += n) {
 		if ((p == list || p[-1] == ' ') &&
 		    (p[n] == ' ' || p[n] == '\0'))
 			return true;

@@ -15,6 +15,9 @@
 
 enum { COLUMNS_MAX = 200, LINE_MAX_BYTES = 1 << 20 };
 
+/* Is the word one of a list between blanks? */
+bool has_word(const char *list, const char *word);
+
 /* A kind of report: what its header must and may hold, as lower snake case. */
 struct kind {
 	const char *name;     /* "SALES"; for messages */

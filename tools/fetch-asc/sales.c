@@ -21,6 +21,16 @@ static const struct combo {
     {"SUBSCRIPTION_OFFER_CODE_REDEMPTION", "SUMMARY", "DAILY", "1_0",
 	&kind_other},
     {"PRE_ORDER", "SUMMARY", "DAILY WEEKLY MONTHLY YEARLY", "1_0", &kind_other},
+    {"NEWSSTAND", "DETAILED", "DAILY WEEKLY", "1_0", &kind_other},
+    {"INSTALLS", "SUMMARY", "MONTHLY", "1_2", &kind_other},
+    {"INSTALLS", "DETAILED", "MONTHLY", "1_2", &kind_other},
+    {"INSTALLS", "DETAILED", "YEARLY", "1_1", &kind_other},
+    {"INSTALLS", "SUMMARY_CHANNEL", "YEARLY", "1_1", &kind_other},
+    {"INSTALLS", "SUMMARY_INSTALL_TYPE", "YEARLY", "1_1", &kind_other},
+    {"INSTALLS", "SUMMARY_TERRITORY", "YEARLY", "1_1", &kind_other},
+    {"FIRST_ANNUAL", "DETAILED", "DAILY", "1_0", &kind_other},
+    {"FIRST_ANNUAL", "SUMMARY", "YEARLY", "1_0", &kind_other},
+    {"WIN_BACK_ELIGIBILITY", "SUMMARY", "DAILY", "1_0", &kind_other},
 };
 enum { COMBOS = sizeof combos / sizeof *combos };
 
@@ -29,7 +39,8 @@ combo_of(const struct asc *c)
 {
 	for (size_t i = 0; i < COMBOS; i++) {
 		if (strcmp(combos[i].type, c->type) == 0 &&
-		    strcmp(combos[i].subtype, c->subtype) == 0)
+		    strcmp(combos[i].subtype, c->subtype) == 0 &&
+		    has_word(combos[i].frequencies, c->frequency))
 			return &combos[i];
 	}
 	return NULL;
@@ -38,13 +49,30 @@ combo_of(const struct asc *c)
 bool
 sales_known(const struct asc *c, const char **why)
 {
-	const struct combo *k = combo_of(c);
+	const char *wrong = "--report: no such type";
 
-	*why = k == NULL ? "--report: no such type and subtype"
-	       : strstr(k->frequencies, c->frequency) == NULL
-		   ? "--frequency: not for this report"
-		   : NULL;
+	for (size_t i = 0; i < COMBOS; i++) {
+		if (strcmp(combos[i].type, c->type) != 0)
+			continue;
+		if (strcmp(combos[i].subtype, c->subtype) == 0) {
+			wrong = "--frequency: not for this report";
+			break;
+		}
+		wrong = "--subtype: not for this report";
+	}
+	*why = combo_of(c) == NULL ? wrong : NULL;
 	return *why == NULL;
+}
+
+const char *
+sales_subtype(const struct asc *c)
+{
+	for (size_t i = 0; i < COMBOS; i++) {
+		if (strcmp(combos[i].type, c->type) == 0 &&
+		    has_word(combos[i].frequencies, c->frequency))
+			return combos[i].subtype;
+	}
+	return "SUMMARY";
 }
 
 void
@@ -281,7 +309,8 @@ sales_check(struct asc *c)
 	int rc = RC_OK;
 
 	fetched_init(&f, c);
-	date_format(c->today - 3, j.period);
+	for (int32_t d = c->today - 3; !period(c, d, j.period, &j.lag);)
+		d--;
 	job_url(&j, j.combo->version, &url);
 	r.url = buf_cstr(&url);
 	a = http_do(c->http, &r);
