@@ -197,11 +197,11 @@ bench: all $(BENCH) $(GEN)
 # Pipelines -------------------------------------------------------------------
 
 # What is said on make's command line (DATE= GA4_DIR= START= END= APP= SOURCE=
-# WINDOW= DRY_RUN= FORCE= ACCEPT= REASON= DB= WEIR_HOME= ...) is in the
+# WINDOW= ENGINE= DRY_RUN= FORCE= ACCEPT= REASON= DB= WEIR_HOME= ...) is in the
 # environment of the scripts: make exports it.
 RUN = env PATH="$(abspath $(B))/bin:$$PATH" WEIR_B='$(B)'
 
-demo: all $(GEN)
+demo: all $(GEN) $(B)/test/weir-sim
 	@$(RUN) pipelines/demo
 daily backfill rebuild setup status: all
 	@$(RUN) pipelines/$@

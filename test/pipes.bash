@@ -96,3 +96,55 @@ db_counts() { # FEED DATE
 	    and metric in ('events', 'events_without_user', 'users',
 	    'sessions', 'profile_created', 'purchases', 'orders')" | sort
 }
+
+# The services ---------------------------------------------------------------------
+
+# Keys for them, once a file, in DIRECTORY.
+make_keys() { # DIRECTORY
+	mkdir -p "$1"
+	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 \
+		-out "$1/AuthKey_ABC123DEFG.p8" 2>/dev/null
+	openssl pkey -in "$1/AuthKey_ABC123DEFG.p8" -pubout -out "$1/asc.pem"
+	openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 \
+		-out "$1/google.pem" 2>/dev/null
+	echo EAAGsimToken0123456789 >"$1/meta-token"
+	chmod 600 "$1"/*
+}
+
+# Starts weir-sim over data/ with more options, and points all tools at it.
+services() { # KEYS [option ...]
+	local keys=$1
+	shift
+	sim_start --data "$T/data" --set google_sa="$T/sa.json" \
+		--set asc.public_key="$keys/asc.pem" "$@"
+	(
+		umask 077
+		jq -n --rawfile k "$keys/google.pem" --arg u "$SIM/google-token" '
+			{type: "service_account", project_id: "weir-test",
+			 private_key_id: "k1", private_key: $k, token_uri: $u,
+			 client_email: "robot@weir-test.iam.gserviceaccount.com"}' \
+			>"$T/sa.json"
+	)
+	export GOOGLE_APPLICATION_CREDENTIALS=$T/sa.json \
+		GOOGLE_CLOUD_PROJECT=weir-test BIGQUERY_EMULATOR_HOST=$SIM \
+		ANALYTICSDATA_HOST=$SIM/ga4 META_BASE_URL=$SIM/graph \
+		META_TOKEN_FILE=$keys/meta-token ASC_BASE_URL=$SIM/asc \
+		ASC_KEY_FILE=$keys/AuthKey_ABC123DEFG.p8 \
+		ASC_ISSUER_ID=57246542-96fe-1a63-e053-0824d011072a \
+		WEIR_FETCH_OPTIONS='--allow-http --backoff 1' \
+		WEIR_BQ_OPTIONS='--allow-http --backoff 1'
+	unset WEIR_NOW BQ_SA_JSON GA4_DIR
+}
+
+# How the sources' runs of the last run ended: "pipeline status exit", sorted.
+run_ends() {
+	run-log --last 20 | jq -rs '.[-1].run_id as $r | .[]
+	    | select(.run_id == $r)
+	    | "\(.pipeline) \(.status) \(.exit_status)"' | sort
+}
+
+# How many receipts name each state: "published 12, unchanged 3".
+receipts() {
+	jq -r .state | sort | uniq -c |
+		awk '{printf "%s%s %s", s, $2, $1; s = ", "} END {print ""}'
+}

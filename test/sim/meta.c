@@ -539,7 +539,7 @@ put_action(const struct row *w, struct jsonw *list, const char *type,
 static void
 put_field(const struct row *w, struct jsonw *o, const char *f)
 {
-	uint64_t spend = metric(w, "spend", 5000000);
+	uint64_t spend = metric(w, "spend", 30000);
 	struct jsonw list;
 
 	if (strcmp(f, "account_id") == 0)

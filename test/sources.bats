@@ -1,0 +1,190 @@
+#!/usr/bin/env bats
+# The daily job over HTTP: GA4's export, Meta and the App Store, all played by
+# weir-sim, into the embedded warehouse and into BigQuery.
+#
+# WEIR_SOAK=1 plays a month in place of a few days.
+
+load helper
+load pipes
+load sim
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+	load helper
+	load pipes
+	export KEYS=$BATS_FILE_TMPDIR/keys
+	export Y P # yesterday in Stockholm, in California
+	Y=$(TZ=Europe/Stockholm date -d '1 day ago' +%F)
+	P=$(TZ=America/Los_Angeles date -d '1 day ago' +%F)
+	make_keys "$KEYS"
+	"$GEN" --dir "$BATS_FILE_TMPDIR/data" --start "$(ago 3)" --end "$Y" \
+		--sessions 6 --as-of "$(date -u +%F)" --incident none
+}
+
+setup() {
+	weir_setup
+	export WEIR_HOME=$T/var
+	cp -a "$BATS_FILE_TMPDIR/data" .
+}
+
+ago() { # DAYS before yesterday
+	date -u -d "$Y - $1 days" +%F
+}
+daily() {
+	"$PIPES/daily" --window "${W:-2}" "$@"
+}
+# Facts that must be equal whatever the engine and the run.
+facts() {
+	query "select date, app_id, platform, source_system, metric, segment,
+	    value, num, den, unit, kpi_version, quality, feed, batch_id,
+	    generation from fact_kpi_daily
+	    order by 1, 2, 3, 4, 5, 6, feed"
+}
+
+@test "three sources side by side, each with its days; again nothing changes" {
+	services "$KEYS"
+	run --separate-stderr daily
+	assert_success
+	assert_equal "$(receipts <<<"$output")" 'published 18'
+	assert_equal "$(run_ends)" 'asc-daily success 0
+daily success 0
+ga4-daily success 0
+meta-daily success 0'
+	assert_equal "$(query "select distinct source_system || ' ' || max(date) from fact_kpi_daily group by source_system")" "asc $P
+ga4 $Y
+meta $Y"
+	[[ $(run_record records_written) == "$(query 'select count(*) from fact_kpi_daily')" ]]
+	[[ $(run-log --pipeline meta-daily --last 1 | jq .api_calls) -gt 3 ]]
+	# events count as they do from files
+	for f in $F1 $F2; do
+		jq_counts $f data/analytics_$f/events_"${Y//-/}".ndjson >want
+		db_counts $f "$Y" >got
+		diff want got
+	done
+	dump_db var/warehouse.db >one
+	dump_raw var/raw >raw1
+	run --separate-stderr daily
+	assert_success
+	assert_equal "$(receipts <<<"$output")" 'unchanged 18'
+	dump_db var/warehouse.db | diff one -
+	dump_raw var/raw | diff raw1 -
+	"$PIPES/status" | grep -q 'all is published up to yesterday'
+}
+
+@test "restated days: exactly those change, with old value, new value and age" {
+	services "$KEYS"
+	daily >/dev/null
+	facts >one
+	sim_stop
+	# a late row, and a change of heart of Meta's
+	sed -i 3d data/analytics_$F1/events_"$(tr -d - <<<"$(ago 1)")".ndjson
+	services "$KEYS" --set meta.revision=7
+	run --separate-stderr daily
+	assert_success
+	facts >two
+	jq -r 'select(.state == "published") | .batch' <<<"$output" | sort >changed
+	grep -q "^ga4.$F1.$(ago 1)" changed
+	run ! grep -v "^ga4.$F1.$(ago 1)\|^meta" changed
+	# what changed is what the log says, and nothing else
+	diff one two | grep '^>' | cut -d'|' -f14 | sort -u | diff changed -
+	query "select distinct new_batch from restatements order by 1" | diff changed -
+	query "select count(*) from restatements r where new_value = old_value
+	    or old_generation <> 1 or new_generation <> 2
+	    or age_days <> julianday(date('now')) - julianday(r.date)" >bad
+	assert_equal "$(<bad)" 0
+	assert_equal "$(query "select count(*) from restatements r join fact_kpi_daily f
+	    using (source_system, feed, date, app_id, platform, metric, segment)
+	    where r.new_value = f.value")" "$(query 'select count(*) from restatements')"
+	run --separate-stderr daily
+	refute_output --partial '"published"'
+}
+
+@test "one source that fails leaves the others published; the run is partial" {
+	(umask 077 && echo EAAGnotTheRightOne >wrong)
+	services "$KEYS"
+	META_TOKEN_FILE=$T/wrong run --separate-stderr daily
+	assert_failure 77
+	assert_equal "$(run_ends)" 'asc-daily success 0
+daily partial 77
+ga4-daily success 0
+meta-daily failed 77'
+	assert_equal "$(run_record error_class)" auth
+	assert_equal "$(query "select group_concat(distinct source_system) from fact_kpi_daily")" asc,ga4
+	[[ $stderr != *EAAGnot* ]]
+	daily --source meta >/dev/null
+	assert_equal "$(query "select count(distinct source_system) from fact_kpi_daily")" 3
+}
+
+@test "a day that is not there yet is 4 and no alarm; the next run takes it" {
+	mv data/analytics_$F2/events_"${Y//-/}".ndjson .
+	services "$KEYS"
+	run --separate-stderr daily --source ga4,asc
+	assert_failure 4
+	assert_equal "$(receipts <<<"$output")" 'not_ready 1, published 9'
+	assert_equal "$(run_ends)" 'asc-daily success 0
+daily partial 4
+ga4-daily partial 4'
+	mv events_* data/analytics_$F2/
+	run --separate-stderr daily --source ga4
+	assert_success
+	assert_equal "$(receipts <<<"$output")" 'published 1, unchanged 3'
+}
+
+@test "a fetch that dies half way: whole days are used, the cut one is not" {
+	# a page in the middle of the second day never comes
+	fault "{\"match\":\"GET *$F1/tables/events_${Y//-/}/data\",\"times\":0,\"do\":\"cut\"}"
+	services "$KEYS"
+	run --separate-stderr daily --source ga4
+	assert_failure 3
+	assert_equal "$(jq -r 'select(.state == "failed") | .batch + " " + .class' <<<"$output")" "ga4.$F1.$Y transient"
+	assert_equal "$(query "select group_concat(distinct date) from fact_kpi_daily where feed = '$F1'")" "$(ago 1)"
+	assert_equal "$(query "select count(distinct date) from fact_kpi_daily where feed = '$F2'")" 2
+	sim_stop
+	rm .sim.faults
+	services "$KEYS"
+	run --separate-stderr daily --source ga4
+	assert_success
+	assert_equal "$(receipts <<<"$output")" 'published 1, unchanged 3'
+}
+
+@test "killed in a fetch or in between, the same command again repairs all" {
+	local i tool
+	services "$KEYS"
+	WEIR_HOME=$T/base "$PIPES/setup" >/dev/null
+	cp -a base calm
+	WEIR_HOME=$T/calm daily >/dev/null
+	dump_db calm/warehouse.db >calm.db
+	dump_raw calm/raw | sed 's/,"fetched_at":"[^"]*"//' >calm.raw
+	i=3
+	for tool in fetch-ga4 fetch-meta fetch-asc raw-store sqlite-load; do
+		export WEIR_HOME=$T/k$tool
+		cp -a base "$WEIR_HOME"
+		LD_PRELOAD=$(fault_so) FAULT=any:$i:KILL FAULT_TOOL=$tool \
+			run daily
+		assert_failure
+		daily >/dev/null
+		dump_db "$WEIR_HOME/warehouse.db" | diff calm.db -
+		dump_raw "$WEIR_HOME/raw" |
+			sed 's/,"fetched_at":"[^"]*"//' | diff calm.raw -
+		i=$((i + 2))
+	done
+}
+
+@test "backfill takes a span of all sources, by app or source; rebuild makes it again" {
+	services "$KEYS"
+	backfill=("$PIPES/backfill" --start "$(ago 2)" --end "$(ago 1)")
+	run --separate-stderr "${backfill[@]}" --dry-run
+	assert_success
+	assert_equal "$(receipts <<<"$output")" 'fetch 18'
+	assert_equal "$(requests '')" 0
+	run --separate-stderr "${backfill[@]}" --app betet --source ga4,meta
+	assert_success
+	assert_equal "$(query 'select group_concat(distinct feed) from (select feed from batches order by 1)')" "$F2,act_1002.account,act_1002.campaign"
+	run --separate-stderr "${backfill[@]}" --reason 'all of it'
+	assert_success
+	assert_equal "$(receipts <<<"$output")" 'published 12, unchanged 6'
+	assert_equal "$(run_record reason)" 'all of it'
+	dump_db var/warehouse.db >one
+	"$PIPES/rebuild"
+	dump_db var/warehouse.db | diff one -
+}
