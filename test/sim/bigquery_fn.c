@@ -95,6 +95,15 @@ static const struct fn {
     {"ARRAY_TO_STRING", "AS", "S", "bq_join($1,$2)"},
     {"FROM_HEX", "S", "Y", "bq_unhex($1)"},
     {"IS_NAN", "F", "B", "($1 = 'NaN')"},
+    {"IS_INF", "F", "B", "(abs($1) = 9e999)"},
+    {"TRUNC", "F", "F", "trunc($1)"},
+    {"TRUNC", "N", "1", "bq_dtrunc($1)"},
+    {"SIGN", "N", "1", "CAST(dec_cmp($1,0) AS TEXT)"},
+    {"DIV", "NN", "1", "bq_dquot($1,$2)"},
+    {"MOD", "NN", "1", "bq_drest($1,$2)"},
+    {"TRANSLATE", "SSS", "S", "bq_translate($1,$2,$3)"},
+    {"FORMAT", "SF", "S", "bq_format($1,$2)"},
+    {"FORMAT", "SI", "S", "bq_format($1,$2)"},
 };
 
 static void
@@ -179,6 +188,28 @@ fill(struct sql *s, const struct fn *f, const struct ex *e, size_t n, size_t tok
 	return r;
 }
 
+/* Arguments that are exact numbers take one type; false: they have none. */
+static bool
+exact_ones(struct sql *s, const struct fn *f, struct ex *e, size_t n)
+{
+	const struct bq_type *t = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		enum bq_kind k = e[i].t->kind;
+
+		if (f->args[i] == 'N' && (k == T_BIGNUMERIC ||
+					     (k == T_NUMERIC && t == NULL)))
+			t = e[i].t;
+	}
+	if (strchr(f->args, 'N') == NULL)
+		return true;
+	for (size_t i = 0; i < n && t != NULL; i++) {
+		if (f->args[i] == 'N')
+			e[i] = sql_convert(s, e[i], t);
+	}
+	return t != NULL;
+}
+
 static struct ex
 plain(struct sql *s, const char *name, size_t tok)
 {
@@ -201,10 +232,12 @@ plain(struct sql *s, const char *name, size_t tok)
 			/* first as it is, then with coercion */
 			for (k = 0; k < n && ok; k++)
 				ok = fits(&e[k], fns[i].args[k], &to) ||
-				     (pass == 1 && sql_coerces(&e[k], to) &&
-					 fns[i].args[k] != 'N' &&
-					 fns[i].args[k] != 'A');
-			if (!ok)
+				     (pass == 1 &&
+					 (fns[i].args[k] == 'N'
+						 ? e[k].t->kind == T_INT64
+						 : fns[i].args[k] != 'A' &&
+						       sql_coerces(&e[k], to)));
+			if (!ok || !exact_ones(s, &fns[i], e, n))
 				continue;
 			for (k = 0; k < n; k++) {
 				fits(&e[k], fns[i].args[k], &to);
@@ -516,10 +549,26 @@ over(struct sql *s, struct ex e)
 }
 
 struct agg {
-	bool distinct, star;
+	bool distinct, star, ordered;
 	struct ex x, sep;
 	bool has_sep;
 };
+
+/* STRING_AGG(x, ... ORDER BY x): by itself, no other. */
+static void
+agg_order(struct sql *s, struct agg *g)
+{
+	struct ex by;
+
+	s->at++;
+	sql_want(s, "BY");
+	by = sql_expr(s);
+	if (strcmp(by.s, g->x.s) != 0 || sql_is(s, "DESC"))
+		sql_fail(s, by.tok,
+		    "STRING_AGG(x ORDER BY y): not known to this stand-in");
+	sql_take(s, "ASC");
+	g->ordered = true;
+}
 
 static void
 agg_arguments(struct sql *s, struct agg *g, const char *name)
@@ -540,6 +589,8 @@ agg_arguments(struct sql *s, struct agg *g, const char *name)
 			g->sep = sql_expr(s);
 			g->has_sep = true;
 		}
+		if (sql_is(s, "ORDER") && strcasecmp(name, "STRING_AGG") == 0)
+			agg_order(s, g);
 	}
 	s->in_agg = in;
 	if (sql_is(s, "ORDER") || sql_is(s, "LIMIT") || sql_is(s, "HAVING") ||
@@ -615,6 +666,11 @@ aggregate(struct sql *s, const char *name, size_t at, size_t tok)
 	case 9:
 		if (k != T_STRING)
 			sql_fail(s, tok, "STRING_AGG: a STRING is expected");
+		if (g.ordered && !g.distinct) {
+			r.s = arena_fmt(s->a, "bq_sorted(%s,%s)", g.x.s,
+			    g.has_sep ? g.sep.s : "','");
+			break;
+		}
 		r.s = g.has_sep && !g.distinct
 			  ? arena_fmt(s->a, "group_concat(%s,%s)", g.x.s,
 				g.sep.s)

@@ -13,6 +13,7 @@
 #include "bigquery.h"
 #include "date.h"
 #include "dec.h"
+#include "mem.h"
 #include "sha.h"
 #include "sys.h"
 
@@ -247,6 +248,45 @@ round_double(sqlite3_context *c, int n, sqlite3_value **v)
 	x = sqlite3_value_double(v[0]);
 	p = pow(10, sqlite3_value_int(v[1]));
 	sqlite3_result_double(c, round(x * p) / p);
+}
+
+/* DIV towards zero, or MOD; what 38 digits do not hold is an error. */
+static void
+dec_whole(sqlite3_context *c, int n, sqlite3_value **v)
+{
+	struct dec a, b, r;
+	bool over = false;
+
+	if (any_null(n, v) || !decimal(c, v[0], &a) || !decimal(c, v[1], &b))
+		return;
+	if (b.coef == 0) {
+		fail(c, "division by zero%s", "");
+		return;
+	}
+	for (; a.scale < b.scale && !over; a.scale++)
+		over = __builtin_mul_overflow(a.coef, (dec_coef)10, &a.coef);
+	for (; b.scale < a.scale && !over; b.scale++)
+		over = __builtin_mul_overflow(b.coef, (dec_coef)10, &b.coef);
+	if (over) {
+		fail(c, "the number has too many digits%s", "");
+		return;
+	}
+	r = sqlite3_user_data(c) == NULL
+		? (struct dec){a.coef / b.coef, 0}
+		: (struct dec){a.coef % b.coef, a.scale};
+	result_dec(c, &r);
+}
+
+static void
+dec_trunc(sqlite3_context *c, int n, sqlite3_value **v)
+{
+	struct dec d;
+
+	if (any_null(n, v) || !decimal(c, v[0], &d))
+		return;
+	for (; d.scale > 0; d.scale--)
+		d.coef /= 10;
+	result_dec(c, &d);
 }
 
 /* The one value of a scalar subquery. */
@@ -823,6 +863,118 @@ floor_of(sqlite3_context *c, int n, sqlite3_value **v)
 
 /* ---- texts ---- */
 
+/* One conversion alone: %d, %.15g and the like. */
+static void
+format(sqlite3_context *c, int n, sqlite3_value **v)
+{
+	const char *f = text_of(v[0]);
+	char text[400];
+	int places;
+	char last, more;
+
+	if (any_null(n, v))
+		return;
+	if (strcmp(f, "%d") == 0 &&
+	    sqlite3_value_type(v[1]) == SQLITE_INTEGER) {
+		sqlite3_result_value(c, v[1]);
+		return;
+	}
+	if (sscanf(f, "%%.%2d%c%c", &places, &last, &more) != 2 ||
+	    (last != 'g' && last != 'f' && last != 'e')) {
+		fail(c, "FORMAT('%s'): not known to this stand-in", f);
+		return;
+	}
+	if (last == 'g')
+		snprintf(text, sizeof text, "%.*g", places,
+		    sqlite3_value_double(v[1]));
+	else if (last == 'f')
+		snprintf(text, sizeof text, "%.*f", places,
+		    sqlite3_value_double(v[1]));
+	else
+		snprintf(text, sizeof text, "%.*e", places,
+		    sqlite3_value_double(v[1]));
+	sqlite3_result_text(c, text, -1, SQLITE_TRANSIENT);
+}
+
+/* Single bytes only. */
+static void
+translate(sqlite3_context *c, int n, sqlite3_value **v)
+{
+	const char *from = text_of(v[1]), *to = text_of(v[2]);
+	struct buf b = BUF_INIT(1u << 26);
+
+	if (any_null(n, v))
+		return;
+	for (const char *p = from; *p != '\0'; p++) {
+		if ((unsigned char)*p >= 128) {
+			fail(c, "TRANSLATE of what is not ASCII: not known to "
+				"this stand-in%s",
+			    "");
+			return;
+		}
+	}
+	for (const char *p = text_of(v[0]); *p != '\0'; p++) {
+		const char *hit = strchr(from, *p);
+
+		if (hit == NULL)
+			buf_char(&b, *p);
+		else if ((size_t)(hit - from) < strlen(to))
+			buf_char(&b, to[hit - from]);
+	}
+	sqlite3_result_text(c, buf_cstr(&b), -1, SQLITE_TRANSIENT);
+	buf_release(&b);
+}
+
+struct sorted {
+	char **item;
+	size_t n, cap;
+	char *sep;
+};
+
+static void
+sorted_step(sqlite3_context *c, int n, sqlite3_value **v)
+{
+	struct sorted *s = sqlite3_aggregate_context(c, sizeof *s);
+
+	(void)n;
+	if (s == NULL || sqlite3_value_type(v[0]) == SQLITE_NULL)
+		return;
+	if (s->n == s->cap) {
+		s->cap = s->cap == 0 ? 16 : 2 * s->cap;
+		s->item = xreallocarray(s->item, s->cap, sizeof *s->item);
+	}
+	s->item[s->n++] = xstrdup(text_of(v[0]));
+	if (s->sep == NULL)
+		s->sep = xstrdup(text_of(v[1]));
+}
+
+static int
+by_bytes(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void
+sorted_final(sqlite3_context *c)
+{
+	struct sorted *s = sqlite3_aggregate_context(c, 0);
+	struct buf b = BUF_INIT(1u << 28);
+
+	if (s == NULL || s->n == 0)
+		return;
+	qsort(s->item, s->n, sizeof *s->item, by_bytes);
+	for (size_t i = 0; i < s->n; i++) {
+		if (i > 0)
+			buf_str(&b, s->sep);
+		buf_str(&b, s->item[i]);
+		free(s->item[i]);
+	}
+	free(s->item);
+	free(s->sep);
+	sqlite3_result_text(c, buf_cstr(&b), -1, SQLITE_TRANSIENT);
+	buf_release(&b);
+}
+
 static void
 raise_error(sqlite3_context *c, int n, sqlite3_value **v)
 {
@@ -1019,15 +1171,20 @@ bq_functions(sqlite3 *h)
 	    {"bq_regexp_extract", 2, regexp, "x"},
 	    {"bq_sha256", 1, sha256, NULL}, {"bq_unhex", 1, unhex, NULL},
 	    {"bq_uuid", 0, uuid, NULL}, {"bq_index", 3, index_of, NULL},
-	    {"bq_join", 2, join, NULL}};
+	    {"bq_join", 2, join, NULL}, {"bq_dquot", 2, dec_whole, NULL},
+	    {"bq_drest", 2, dec_whole, "rest"},
+	    {"bq_dtrunc", 1, dec_trunc, NULL}, {"bq_format", 2, format, NULL},
+	    {"bq_translate", 3, translate, NULL}};
 	int rc = SQLITE_OK;
 
 	for (size_t i = 0; i < sizeof plain / sizeof *plain && rc == SQLITE_OK;
 	     i++)
 		rc = sqlite3_create_function_v2(h, plain[i].name,
 		    plain[i].args,
-		    plain[i].args == 0 ? SQLITE_UTF8
-				       : SQLITE_UTF8 | SQLITE_DETERMINISTIC,
+		    /* an error is for the row that has it */
+		    plain[i].args == 0 || plain[i].run == raise_error
+			? SQLITE_UTF8
+			: SQLITE_UTF8 | SQLITE_DETERMINISTIC,
 		    (void *)(uintptr_t)plain[i].data, plain[i].run, NULL, NULL,
 		    NULL);
 	if (rc == SQLITE_OK)
@@ -1041,6 +1198,9 @@ bq_functions(sqlite3 *h)
 	if (rc == SQLITE_OK)
 		rc = sqlite3_create_function_v2(h, "bq_single", 1, SQLITE_UTF8,
 		    NULL, NULL, single_step, single_final, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_create_function_v2(h, "bq_sorted", 2, SQLITE_UTF8,
+		    NULL, NULL, sorted_step, sorted_final, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(h, "PRAGMA case_sensitive_like = ON", NULL,
 		    NULL, NULL);

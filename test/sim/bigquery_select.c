@@ -82,6 +82,8 @@ sql_find(struct sql *s, const struct path *p)
 		    "dataset.table).",
 		    p->table);
 	d = bq_dataset_find(dataset);
+	if (d == NULL && export_dataset(dataset))
+		return sql_export(s, dataset, p->table);
 	if (d == NULL ||
 	    (s->q->location != NULL &&
 		strcasecmp(s->q->location, d->location) != 0))

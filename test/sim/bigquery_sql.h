@@ -177,4 +177,10 @@ void sql_window(struct sql *s, struct buf *b); /* OVER's parenthesis */
 /* Where the list at hand ends: at FROM, WHERE or the like. */
 size_t sql_list_end(const struct sql *s);
 
+/* ---- bigquery_export.c ---- */
+
+/* A table of the GA4 export, its rows put where SQL finds them. NULL: there is
+ * none. */
+struct bq_table *sql_export(struct sql *s, const char *dataset, const char *id);
+
 #endif

@@ -249,8 +249,12 @@ target(struct sql *s)
 		    p.dataset == NULL ? s->q->default_dataset : p.dataset,
 		    p.table, s->q->location == NULL ? "US" : s->q->location);
 	if (t->view != NULL)
-		sql_fail(s, p.tok,
-		    "Cannot perform DML on a view: %s", p.table);
+		sql_fail(s, p.tok, "Cannot perform DML on a view: %s", p.table);
+	if (p.dataset != NULL && export_dataset(p.dataset))
+		sql_raise(s, "accessDenied",
+		    "Access Denied: Table %s:%s.%s: the export is for reading "
+		    "here",
+		    s->q->project, p.dataset, p.table);
 	return t;
 }
 

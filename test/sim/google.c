@@ -720,6 +720,26 @@ table_load(const char *dataset, const char *name)
 	return t;
 }
 
+bool
+export_rows(const char *dataset, const char *table, const char **text,
+    size_t *len, const char **etag)
+{
+	struct table *t = table_load(dataset, table);
+
+	if (t == NULL)
+		return false;
+	*text = t->text.p;
+	*len = t->text.len;
+	*etag = t->etag;
+	return true;
+}
+
+struct json_span
+export_fields(void)
+{
+	return official();
+}
+
 /* ---- rows as f and v ---- */
 
 static bool
@@ -1163,6 +1183,7 @@ struct report {
 	size_t dims, mets;
 	int32_t day;
 	int64_t limit, offset;
+	size_t order[9], ordered; /* dimensions, the most important first */
 	bool quota;
 	const char *property;
 };
@@ -1242,12 +1263,65 @@ one_day(const struct json_span *ranges, int32_t *day)
 }
 
 static bool
+has_only(const struct json_span *o, const char *a, const char *b)
+{
+	struct json_iter it;
+	struct json_span k, v;
+
+	json_iter_init(&it, o);
+	while (json_next_member(&it, &k, &v)) {
+		if (!json_is(&k, a, strlen(a)) && !json_is(&k, b, strlen(b)))
+			return false;
+	}
+	return true;
+}
+
+/* By dimensions of the report, each once. */
+static bool
+take_order(struct report *r, const struct json_span *list)
+{
+	struct json_iter it;
+	struct json_span e, d;
+
+	if (list->type == JSON_ABSENT)
+		return true;
+	if (list->type != JSON_ARRAY)
+		return false;
+	json_iter_init(&it, list);
+	while (json_next_element(&it, &e)) {
+		const char *name, *type;
+		size_t i = 0;
+
+		if (e.type != JSON_OBJECT || !has_only(&e, "dimension", ""))
+			return false;
+		d = json_member(&e, "dimension");
+		if (d.type != JSON_OBJECT ||
+		    !has_only(&d, "dimensionName", "orderType"))
+			return false;
+		name = text_of(&d, "dimensionName");
+		while (i < r->dims && strcmp(r->dim[i]->name, name) != 0)
+			i++;
+		type = text_of(&d, "orderType");
+		if (i == r->dims || r->ordered == 9 ||
+		    (strcmp(type, "ALPHANUMERIC") != 0 &&
+			strcmp(type, "NUMERIC") != 0))
+			return false;
+		for (size_t k = 0; k < r->ordered; k++) {
+			if (r->order[k] == i)
+				return false;
+		}
+		r->order[r->ordered++] = i;
+	}
+	return true;
+}
+
+static bool
 report_read(const struct sim_request *q, struct sim_answer *a, struct report *r)
 {
 	static const char *const known[] = {"dateRanges", "dimensions",
 	    "metrics", "orderBys", "limit", "offset", "keepEmptyRows",
 	    "returnPropertyQuota", "currencyCode"};
-	struct json_span body, k, v, dims, mets;
+	struct json_span body, k, v, dims, mets, by;
 	struct json_error e;
 	struct json_iter it;
 
@@ -1283,6 +1357,7 @@ report_read(const struct sim_request *q, struct sim_answer *a, struct report *r)
 	mets = json_member(&body, "metrics");
 	v = json_member(&body, "dateRanges");
 	if (names(&dims, r, true, a) && names(&mets, r, false, a) &&
+	    (by = json_member(&body, "orderBys"), take_order(r, &by)) &&
 	    r->limit > 0 && r->limit <= 250000 && r->offset >= 0 &&
 	    one_day(&v, &r->day))
 		return true;
@@ -1334,6 +1409,66 @@ put_report_row(struct buf *b, const struct report *r, size_t row)
 		put_metric(b, r, row, i);
 	}
 	buf_str(b, "]}");
+}
+
+/* The word of that rank in the alphabet. */
+static size_t
+ranked(const char *list, size_t n, size_t rank)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct buf a = BUF_INIT(4096);
+		size_t before = 0;
+
+		put_word(&a, list, i);
+		for (size_t j = 0; j < n; j++) {
+			struct buf b = BUF_INIT(4096);
+
+			put_word(&b, list, j);
+			before += strcmp(buf_cstr(&b), buf_cstr(&a)) < 0;
+			buf_release(&b);
+		}
+		buf_release(&a);
+		if (before == rank)
+			return i;
+	}
+	return 0;
+}
+
+/* Which row stands at that place. What is not ordered lies as it likes, another
+ * time for each page: so pages of a report overlap whose order is not total. */
+static size_t
+row_at(const struct report *r, size_t place)
+{
+	size_t rest = 1, digit[9] = {0}, row = 0, step = 1;
+	bool done[9] = {false};
+
+	for (size_t i = 0; i < r->ordered; i++)
+		done[r->order[i]] = true;
+	for (size_t i = 0; i < r->dims; i++)
+		rest *= done[i] ? 1 : count_words(r->dim[i]->values);
+	step = place % rest;
+	place /= rest;
+	step = (step + (size_t)r->offset) % rest;
+	for (size_t i = 0; i < r->dims; i++) {
+		size_t n = count_words(r->dim[i]->values);
+
+		if (!done[i]) {
+			digit[i] = step % n;
+			step /= n;
+		}
+	}
+	for (size_t k = r->ordered; k-- > 0;) {
+		size_t i = r->order[k], n = count_words(r->dim[i]->values);
+
+		digit[i] = ranked(r->dim[i]->values, n, place % n);
+		place /= n;
+	}
+	step = 1;
+	for (size_t i = 0; i < r->dims; i++) {
+		row += digit[i] * step;
+		step *= count_words(r->dim[i]->values);
+	}
+	return row;
 }
 
 static int64_t spent;
@@ -1396,7 +1531,7 @@ put_report(struct buf *b, const struct report *r)
 	buf_char(b, ']');
 	for (size_t i = first; i < last; i++) {
 		buf_str(b, i == first ? ",\"rows\":[" : ",\n  ");
-		put_report_row(b, r, i);
+		put_report_row(b, r, row_at(r, i));
 	}
 	if (last > first)
 		buf_char(b, ']');

@@ -26,5 +26,11 @@ void export_datasets_get(const struct sim_request *r, struct sim_answer *a);
 void export_tables_list(const struct sim_request *r, struct sim_answer *a);
 void export_tables_get(const struct sim_request *r, struct sim_answer *a);
 void export_tabledata_list(const struct sim_request *r, struct sim_answer *a);
+/* The rows of a table, as NDJSON, until the next call; false: there is none.
+ * Another etag: other rows. */
+bool export_rows(const char *dataset, const char *table, const char **text,
+    size_t *len, const char **etag);
+/* The fields of all columns that the export is known to have. */
+struct json_span export_fields(void);
 
 #endif
