@@ -141,6 +141,35 @@ FAULTS_THAT_PASS='"do":"status","status":503
 	assert_equal "$n" 27
 }
 
+@test "killed at each of its requests and run again: done once" {
+	local before k pid i
+	start --set bq_polls=2
+	put --setup >/dev/null
+	before=$(wc -l <"$SIM_LOG")
+	sim_stop
+	for k in {1..8}; do
+		rm -f .sim.faults
+		# whatever the k-th request of the change is, it takes its time
+		fault "{\"match\":\"\",\"nth\":$((before + k)),\"do\":\"slow\",\"ms\":700}"
+		start --set bq_polls=2
+		put --setup >/dev/null
+		RUN_ID=r1 bq-query "${NET[@]}" --write 'INSERT INTO `analytics_ops.freezes` (source_system, feed, reason) VALUES ("s", "f", "r")' >out 2>err 3>&- &
+		pid=$!
+		for ((i = 0; i < 500; i++)); do
+			(($(wc -l <"$SIM_LOG") < before + k)) || break
+			kill -0 $pid 2>/dev/null || break
+			sleep 0.02
+		done
+		kill -9 $pid 2>/dev/null || :
+		wait $pid || :
+		RUN_ID=r1 ask --write 'INSERT INTO `analytics_ops.freezes` (source_system, feed, reason) VALUES ("s", "f", "r")' >out
+		assert_equal "$k $(jq .inserted out)" "$k 1"
+		ask 'SELECT COUNT(*) AS n FROM `analytics_ops.freezes`' >out
+		assert_equal "$k $(<out)" "$k {\"n\":1}"
+		sim_stop
+	done
+}
+
 @test "rows come in pages, all and in order, and a cut page is asked again" {
 	start --set bq_page_bytes=2000
 	make_datasets
