@@ -137,7 +137,7 @@ DATA_CALL='GET /bigquery/v2/projects/weir-test/datasets/*/tables/*/data'
 }
 
 @test "takes one of daily, fresh and intraday, and says which" {
-	local day compact
+	local day compact n
 	DATA=$T/data
 	mkdir -p data/analytics_$P
 	day=$(date -u -d '-1 day' +%F) compact=$(date -u -d '-1 day' +%Y%m%d)
@@ -151,7 +151,16 @@ DATA_CALL='GET /bigquery/v2/projects/weir-test/datasets/*/tables/*/data'
 	assert_equal "$(ends out | jq -r .outcome)" partial
 	cmp "$D/analytics_$P/events_20261110.ndjson" <(rows out)
 
-	# a property over a million events a day: never a daily table
+	# a property over a million events a day: never a daily table; its live
+	# one is taken for whole once no more can come
+	for n in 2 3; do
+		cp data/analytics_$P/events_intraday_"$compact".ndjson \
+			data/analytics_$P/events_intraday_"$(TZ=Europe/Stockholm date -d "-$n day" +%Y%m%d)".ndjson
+	done
+	run -4 export_days --date "$(TZ=Europe/Stockholm date -d '-2 day' +%F)"
+	export_days --date "$(TZ=Europe/Stockholm date -d '-3 day' +%F)" >out
+	assert_equal "$(begins out | jq -c .quality)" '{"table":"intraday"}'
+	assert_equal "$(ends out | jq -r .outcome)" complete
 	cp data/analytics_$P/events_intraday_"$compact".ndjson \
 		data/analytics_$P/events_intraday_20261110.ndjson
 	export_days --date 2026-11-10 >out
@@ -397,14 +406,73 @@ DATA_CALL='GET /bigquery/v2/projects/weir-test/datasets/*/tables/*/data'
 		'["date","platform","sessionCampaignName","sessions","totalRevenue"]'
 	assert_equal "$(rows out | jq -r '.date' | sort | uniq -c | tr -s ' ' | paste -sd,)" \
 		" 9 2026-11-10, 9 2026-11-11"
-	assert_equal "$(rows out | jq -r '.sessionCampaignName' | head -n 1)" \
+	assert_equal "$(rows out | jq -r '.sessionCampaignName' | sort -u | tail -n 1)" \
 		'host "2026" <b>'
+	# in a total order: pages of another one would overlap
+	diff <(rows out) <(rows out | LC_ALL=C sort)
 	assert_equal "$(requests 'POST /ga4')" 6
 	report --dimensions date,platform,sessionCampaignName \
 		--metrics sessions,totalRevenue --since 2026-11-10 \
 		--until 2026-11-11 >two
 	cmp <(rows out) <(rows two)
 	assert_equal "$(begins out | jq -r .feed | head -n 1)" "$P.report"
+}
+
+@test "restated days of the export: those and no others change" {
+	start
+	export_days --since 2026-11-10 --until 2026-11-13 --state st >one
+	fetch-ga4 --commit --state st
+	sim_stop
+	start --set ga4_restate=2026-11-11,2026-11-13
+	export_days --since 2026-11-10 --until 2026-11-13 --state st >two 2>err
+	assert_equal "$(begins two | jq -r .date)" $'2026-11-11\n2026-11-13'
+	[ "$(grep -c unchanged err)" = 2 ]
+	# more rows, and all that were there
+	[ "$(comm -23 <(rows one | grep -E '"event_date":"202611(11|13)"' | sort) <(rows two | sort) | wc -l)" = 0 ]
+	[ "$(rows two | wc -l)" -gt "$(rows one | grep -cE '"event_date":"202611(11|13)"')" ]
+	# loaded, and nothing changed since: no output, and that is no failure
+	fetch-ga4 --commit --state st
+	run -0 --separate-stderr export_days --since 2026-11-10 --until 2026-11-13 --state st --quiet
+	assert_output ''
+	[ -z "$stderr" ]
+}
+
+@test "--check goes the way of a run, and names the right that is missing" {
+	local match right
+	start
+	run -0 --separate-stderr export_days --check
+	assert_output ''
+	[[ $stderr == *"analytics_$P: can be read, location EU, 4 days and 0 live ones from 2026-11-10 to 2026-11-13"* ]]
+	[ "$(requests 'GET /bigquery/v2/projects/weir-test/datasets/analytics_412345678/tables/events_20261113/data')" = 1 ]
+	while read -r match right; do
+		sim_stop
+		rm -f .sim.faults
+		fault "{\"match\":\"GET $match\",\"times\":0,\"do\":\"status\",\"status\":403,\"body\":{\"error\":{\"code\":403,\"message\":\"Access Denied\",\"errors\":[{\"reason\":\"accessDenied\",\"message\":\"Access Denied\"}]}}}"
+		start
+		run -77 --separate-stderr export_days --check
+		[[ $stderr == *"the right $right is missing"* ]]
+	done <<-'E'
+		*/datasets/analytics_412345678[?] bigquery.datasets.get
+		*/tables[?] bigquery.tables.list
+		*/tables/events_20261113[?] bigquery.tables.get
+		*/tables/events_20261113/data bigquery.tables.getData
+	E
+	sim_stop
+	rm -f .sim.faults
+	fault '{"match":"GET /ga4/","nth":1,"do":"status","status":403,"body":{"error":{"code":403,"status":"PERMISSION_DENIED","message":"Google Analytics Data API has not been used in project 5 before or it is disabled."}}}' \
+		'{"match":"GET /ga4/","nth":2,"do":"status","status":403,"body":{"error":{"code":403,"status":"PERMISSION_DENIED","message":"User does not have sufficient permissions for this property."}}}'
+	start
+	run -77 report --check
+	assert_line --partial 'Data API switched on'
+	run -77 report --check
+	assert_line --partial 'role Viewer'
+	run -0 report --check
+	DATA=$T/empty
+	mkdir empty
+	sim_stop
+	start
+	run -0 --separate-stderr export_days --check
+	[[ $stderr == *"it has no days yet"* ]]
 }
 
 @test "what the service says of the quality stands in the begin record" {

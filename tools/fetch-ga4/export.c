@@ -15,8 +15,10 @@
 #include "stats.h"
 #include "sys.h"
 
-#define LATE_DAYS 4 /* a day is rewritten for 72 hours, and zones */
-#define AHEAD 8     /* pages asked for at once, at most */
+#define LATE_DAYS 4  /* a day is rewritten for 72 hours, and zones */
+#define WHOLE_DAYS 3 /* an intraday table so old gets no more rows */
+#define LIST_PAGES 100
+#define AHEAD 8 /* pages asked for at once, at most */
 
 enum { DAILY, FRESH, INTRADAY };
 static const char *const words[] = {"daily", "fresh", "intraday"};
@@ -492,7 +494,7 @@ export_day(struct fetch *f, int32_t day)
 		begin_table(f, day, &t);
 		rc = read_rows(f, day, &t);
 		if (rc == RC_OK && sig_pending() == 0) {
-			if (t.kind == INTRADAY && f->today - day <= LATE_DAYS)
+			if (t.kind == INTRADAY && f->today - day < WHOLE_DAYS)
 				end(f, OUTCOME_PARTIAL, RC_OK,
 				    "intraday table, the day may go on");
 			else
@@ -507,34 +509,173 @@ export_day(struct fetch *f, int32_t day)
 	return rc;
 }
 
-int
-export_check(struct fetch *f)
+/* ---- --check ---- */
+
+/* A small answer, and which right is missing where it is refused. */
+static int
+check_get(struct fetch *f, const struct buf *url, const char *right,
+    struct buf *text, struct json_span *root)
 {
-	struct buf url = BUF_INIT(8192), text = BUF_INIT(64u << 20);
-	struct json_span root, v;
 	struct http_answer *a;
-	struct buf place = BUF_INIT(1024);
 	int rc;
 
-	dataset_url(f, &url);
-	url_param(&url, "prettyPrint", "false");
-	a = ask(f, "GET", buf_cstr(&url), NULL, &rc);
+	buf_reset(text);
+	a = ask(f, "GET", url->p, NULL, &rc);
 	if (rc == RC_NOTREADY)
 		rc = fail(f, RC_CONTRACT, "no dataset %s in project %s",
 		    f->dataset, f->project);
 	if (rc == RC_AUTH)
-		warn_msg(f->dataset, "the account needs the role BigQuery Data "
-				     "Viewer on the dataset");
+		warn_msg(f->dataset,
+		    "the right %s is missing: the account needs "
+		    "the role BigQuery Data Viewer on the "
+		    "dataset",
+		    right);
 	if (rc == RC_OK)
-		rc = answer_json(f, a, &text, &root);
+		rc = answer_json(f, a, text, root);
+	http_done(f->http, a);
+	return rc;
+}
+
+/* What days there are; the one to try is the last. */
+struct shards {
+	int32_t first, last;
+	int kind; /* of the last */
+	uint64_t n[3];
+};
+
+static void
+take_shard(struct shards *s, const char *name)
+{
+	size_t n = strlen(name);
+	int32_t day;
+
+	for (int k = INTRADAY; k >= DAILY; k--) {
+		size_t lead = strlen(prefixes[k]);
+
+		if (n != lead + 8 || strncmp(name, prefixes[k], lead) != 0 ||
+		    !date_parse_compact(name + lead, 8, &day))
+			continue;
+		s->n[k]++;
+		if (day < s->first)
+			s->first = day;
+		if (day > s->last || (day == s->last && k < s->kind)) {
+			s->last = day;
+			s->kind = k;
+		}
+		return;
+	}
+}
+
+static int
+list_shards(struct fetch *f, struct shards *s, struct buf *text)
+{
+	struct json_span root, list, t, ref, name;
+	struct buf url = BUF_INIT(1u << 20), token = BUF_INIT(1u << 20);
+	struct json_iter it;
+	char id[300];
+	int rc = RC_OK;
+
+	*s = (struct shards){INT32_MAX, INT32_MIN, DAILY, {0, 0, 0}};
+	for (int page = 0; rc == RC_OK && page < LIST_PAGES; page++) {
+		buf_reset(&url);
+		dataset_url(f, &url);
+		buf_str(&url, "/tables");
+		url_param(&url, "prettyPrint", "false");
+		url_param(&url, "maxResults", "1000");
+		if (token.len > 0)
+			url_param(&url, "pageToken", buf_cstr(&token));
+		buf_cstr(&url);
+		rc = check_get(f, &url, "bigquery.tables.list", text, &root);
+		if (rc != RC_OK)
+			break;
+		list = json_member(&root, "tables");
+		json_iter_init(&it, &list);
+		while (list.type == JSON_ARRAY && json_next_element(&it, &t)) {
+			if (t.type != JSON_OBJECT)
+				continue;
+			ref = json_member(&t, "tableReference");
+			if (ref.type != JSON_OBJECT)
+				continue;
+			name = json_member(&ref, "tableId");
+			if (name.type != JSON_STRING || name.len >= sizeof id)
+				continue;
+			id[json_decode(&name, id)] = '\0';
+			take_shard(s, id);
+		}
+		name = json_member(&root, "nextPageToken");
+		buf_reset(&token);
+		if (name.type != JSON_STRING || name.len <= 2)
+			break;
+		json_decode_buf(&name, &token);
+	}
+	buf_release(&token);
+	buf_release(&url);
+	return rc;
+}
+
+/* The schema and no row of the last day: who may do that may read all. */
+static int
+check_rows(struct fetch *f, const struct shards *s, struct buf *text)
+{
+	struct buf url = BUF_INIT(65536);
+	struct json_span root;
+	struct table t;
+	int rc;
+
+	name_of(s->kind, s->last, t.name);
+	table_url(f, t.name, &url);
+	url_param(&url, "prettyPrint", "false");
+	buf_cstr(&url);
+	rc = check_get(f, &url, "bigquery.tables.get", text, &root);
+	if (rc == RC_OK) {
+		buf_reset(&url);
+		table_url(f, t.name, &url);
+		buf_str(&url, "/data");
+		url_param(&url, "maxResults", "0");
+		buf_cstr(&url);
+		rc = check_get(f, &url, "bigquery.tables.getData", text, &root);
+	}
+	buf_release(&url);
+	return rc;
+}
+
+int
+export_check(struct fetch *f)
+{
+	struct buf url = BUF_INIT(8192), text = BUF_INIT(64u << 20);
+	struct buf place = BUF_INIT(1024);
+	char first[DATE_LEN + 1], last[DATE_LEN + 1];
+	struct json_span root, v;
+	struct shards s;
+	int rc;
+
+	dataset_url(f, &url);
+	url_param(&url, "prettyPrint", "false");
+	buf_cstr(&url);
+	rc = check_get(f, &url, "bigquery.datasets.get", &text, &root);
 	if (rc == RC_OK) {
 		v = json_member(&root, "location");
 		if (v.type == JSON_STRING)
 			json_decode_buf(&v, &place);
-		warn_msg(
-		    f->dataset, "can be read, location %s", buf_cstr(&place));
+		rc = list_shards(f, &s, &text);
 	}
-	http_done(f->http, a);
+	if (rc == RC_OK && s.last == INT32_MIN) {
+		warn_msg(f->dataset,
+		    "warning: can be read, location %s; it has no days yet",
+		    buf_cstr(&place));
+	} else if (rc == RC_OK && (rc = check_rows(f, &s, &text)) == RC_OK) {
+		date_format(s.first, first);
+		date_format(s.last, last);
+		warn_msg(f->dataset,
+		    "can be read, location %s, %llu days and %llu live ones "
+		    "from %s to %s",
+		    buf_cstr(&place),
+		    (unsigned long long)(s.n[DAILY] + s.n[FRESH]),
+		    (unsigned long long)s.n[INTRADAY], first, last);
+	}
+	if (rc == RC_OK && f->tz == NULL && (rc = report_zone(f)) != RC_OK)
+		warn_msg("--tz", "not given, and the Data API does not tell "
+				 "the zone");
 	buf_release(&place);
 	buf_release(&text);
 	buf_release(&url);

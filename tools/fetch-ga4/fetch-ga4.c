@@ -83,7 +83,7 @@ static const struct opt options[] = {
     {"select", OPT_SELECT, "list", "only these columns, as a,b.c"},
     {"fresh", OPT_FRESH, NULL, "take the fresh table where no daily one is"},
     {"intraday-after", OPT_INTRADAY, "n",
-	"take the live table of a day so old without a daily one (5)"},
+	"take the live table of a day so old without a daily one (3)"},
     {"state", OPT_STATE, "file", "leave out days that did not change"},
     {"dimensions", OPT_DIMENSIONS, "list", "of the report, comma between"},
     {"metrics", OPT_METRICS, "list", "of the report, comma between"},
@@ -202,7 +202,7 @@ page_read(struct fetch *f, struct http_answer *a,
 {
 	struct page *p = page_new("rows", ROW_MAX, element, ctx);
 	struct json_error e;
-	char *block = xmalloc(BLOCK);
+	const char *block;
 	uint64_t sum = 1;
 	ssize_t n;
 
@@ -210,7 +210,7 @@ page_read(struct fetch *f, struct http_answer *a,
 	*f->why = '\0';
 	page_quick(p, quick);
 	spool_rewind(a->body);
-	while (*rc == RC_OK && (n = spool_read(a->body, block, BLOCK)) != 0) {
+	while (*rc == RC_OK && (n = spool_take(a->body, &block)) != 0) {
 		if (n < 0) {
 			*rc = fail(f, RC_IO, "cannot read the answer back");
 			break;
@@ -218,7 +218,6 @@ page_read(struct fetch *f, struct http_answer *a,
 		sum = XXH3_64bits_withSeed(block, (size_t)n, sum);
 		*rc = page_feed(p, block, (size_t)n);
 	}
-	free(block);
 	if (*rc == RC_OK || (*rc == RC_CONTRACT && *f->why == '\0')) {
 		*rc = page_end(p, rest, &e);
 		if (*rc != RC_OK)
@@ -400,9 +399,9 @@ sign_in(struct settings *s)
 {
 	struct fetch *f = &s->f;
 	const char *scope = s->mode == OPT_REPORT ? SCOPE "analytics.readonly"
-			    : f->tz != NULL || s->check ? SCOPE "bigquery"
-							: SCOPE
-				"bigquery " SCOPE "analytics.readonly";
+			    : f->tz != NULL       ? SCOPE "bigquery"
+						  : SCOPE "bigquery " SCOPE
+						    "analytics.readonly";
 	int rc;
 
 	if (s->no_auth)
@@ -667,7 +666,7 @@ main(int argc, char **argv)
 	diag_init(argv[0]);
 	s.days = 4;
 	s.f.page_size = 50000;
-	s.f.intraday_after = 5;
+	s.f.intraday_after = 3;
 	s.f.reserve = 100;
 	buf_init(&s.f.held, 128u << 20);
 	s.f.http = http_open("weir-fetch-ga4/" WEIR_VERSION);

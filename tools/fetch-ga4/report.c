@@ -523,10 +523,14 @@ report_check(struct fetch *f)
 	a = ask(f, "GET", buf_cstr(&url), NULL, &rc);
 	if (rc == RC_NOTREADY)
 		rc = fail(f, RC_CONTRACT, "no such property");
-	if (rc == RC_AUTH)
+	if (rc == RC_AUTH && (strstr(f->why, "has not been used") != NULL ||
+				 strstr(f->why, "is disabled") != NULL))
+		warn_msg(f->property, "the account's project needs the Google "
+				      "Analytics Data API switched on");
+	else if (rc == RC_AUTH)
 		warn_msg(f->property, "the account needs the role Viewer on "
-				      "the property, and its project the "
-				      "Google Analytics Data API");
+				      "the property, and the scope "
+				      "analytics.readonly");
 	if (rc == RC_OK)
 		warn_msg(f->property, "the property can be read");
 	http_done(f->http, a);
