@@ -843,3 +843,14 @@ END
 	wrong_apps '0,/"vendor"/s//"seller"/' '.apps[0].sources.asc.seller' asc
 	wrong_apps '/skus/s/com.example.betet/com.example.flocken/' '.: id "com.example.flocken" is of two apps' asc
 }
+
+@test "the dictionaries that the page shows are taken" {
+	local n=0 f
+	awk '/^\.Sh EXAMPLES/ { s = 1 } s && /^\.Bd/ { n++; p = 1; next } /^\.Ed/ { p = 0 }
+		p { gsub(/\\e/, "\\"); print > ("example." n) }' "$ROOT/man/weir-kpis.5"
+	for f in example.*; do
+		run -0 kpi-agg --kpis "$f" --source "$(jq -r '.sources | keys[0]' "$f")" </dev/null
+		n=$((n + 1))
+	done
+	[ $n = 2 ]
+}
