@@ -20,6 +20,10 @@ setup() {
 	export ASC_KEY_FILE=$BATS_FILE_TMPDIR/AuthKey_ABC123DEFG.p8
 }
 
+# The clock of Meta stands at 2026-11-20 12:00 UTC.
+meta_start() {
+	sim_start --set now_offset=$(($(date -ud '2026-11-20 12:00' +%s) - $(date +%s)))
+}
 # meta ACCOUNT LEVEL [option ...]
 meta() {
 	fetch-meta --allow-http --base-url "$SIM/graph" --token-file token \
@@ -50,7 +54,7 @@ total() {
 # ---- Meta ----
 
 @test "meta: each day's numbers are what jq adds up, money in the account's currency" {
-	sim_start
+	meta_start
 	meta 1001 campaign >raw
 	WEIR_STATS=st kpis meta <raw >k
 	grep -q '"expr_jq":0' st
@@ -80,7 +84,7 @@ total() {
 }
 
 @test "meta: campaigns are segments, the account's own row is the reach" {
-	sim_start
+	meta_start
 	meta 1001 campaign --lookback-days 1 >c
 	meta 1002 account --lookback-days 1 >a
 	run -0 bash -c "cat c | kpi-agg --kpis '$ROOT/conf/kpis.jq' --source meta | jq -r 'select(.metric == \"spend\") | .segment'"
