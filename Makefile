@@ -203,7 +203,7 @@ RUN = env PATH="$(abspath $(B))/bin:$$PATH" WEIR_B='$(B)'
 
 demo: all $(GEN) $(B)/test/weir-sim
 	@$(RUN) pipelines/demo
-daily backfill rebuild setup status: all
+daily backfill rebuild setup status parity: all
 	@$(RUN) pipelines/$@
 
 # Installing ------------------------------------------------------------------
@@ -253,10 +253,10 @@ tools-list:
 
 help:
 	@echo 'all check check-docs real lint fuzz soak bench demo'
-	@echo 'daily backfill rebuild setup status'
+	@echo 'daily backfill rebuild setup status parity'
 	@echo 'install uninstall dist clean'
 
 .PHONY: all tests-built check check-docs real lint everything fuzz fuzz-run soak \
-    bench demo daily backfill rebuild setup status install uninstall dist \
+    bench demo daily backfill rebuild setup status parity install uninstall dist \
     clean help tools-list
 .DELETE_ON_ERROR:

@@ -910,5 +910,6 @@ main(int argc, char **argv)
 	dict_free(t.d);
 	free(apps);
 	free(t.uncounted);
+	free(t.intraday);
 	return rc;
 }
