@@ -155,6 +155,9 @@ write_slot(struct jsonw *list, const struct receipt *r, const struct slot *s)
 	jsonw_u64(&w, "rows", s->rows);
 	jsonw_u64(&w, "rejected", s->rejected);
 	jsonw_u64(&w, "restated", s->restated);
+	/* where the audit finds what is to be published */
+	if (s->stage != NULL && strcmp(s->state, "staged") == 0)
+		jsonw_str(&w, "stage_table", s->stage);
 	if (s->unchanged)
 		jsonw_bool(&w, "unchanged", true);
 	if (s->reason != NULL)

@@ -125,15 +125,16 @@ engine() {
 	bigquery)
 		LOCAL=$WEIR_HOME/local.db
 		read -ra BQ <<<"${WEIR_BQ_OPTIONS:-}"
-		LOAD=(bq-load "${BQ[@]}")
+		LOAD=(bq-load --quiet "${BQ[@]}")
 		;;
 	*) die 64 ENGINE "'$ENGINE' is none; sqlite and bigquery are" ;;
 	esac
 }
 
-# The rows of a query of pipelines/sql, NDJSON.
+# The rows of a query of pipelines/sql, NDJSON. What BigQuery bills for it is
+# counted with the run. STAGE is the stage table that such a query reads.
 ask_sql() { # NAME [PARAMETER=VALUE ...]
-	local name=$1 p args=()
+	local name=$1 p args=() text
 	shift
 	for p; do
 		args+=(--param "$p")
@@ -141,10 +142,11 @@ ask_sql() { # NAME [PARAMETER=VALUE ...]
 	if [[ $ENGINE == sqlite ]]; then
 		ask sqlite-query --db "$DB" \
 			--file "$WEIR_ROOT/pipelines/sql/$name.sql" "${args[@]}"
-	else
-		ask bq-query --quiet "${BQ[@]}" "${args[@]}" \
-			--file "$WEIR_ROOT/pipelines/sql/bigquery/$name.sql"
+		return
 	fi
+	text=$(<"$WEIR_ROOT/pipelines/sql/bigquery/$name.sql")
+	bq-query --quiet "${BQ[@]}" "${args[@]}" --file - \
+		<<<"${text//'`analytics_ops.stage`'/"\`analytics_ops.${STAGE:-}\`"}"
 }
 
 # One column of a query on this machine, a value a line. Only for texts without

@@ -77,8 +77,10 @@ with_ids() { # SOURCE
 }
 
 # The first audit of what is staged: NDJSON findings, a line each.
-audit() { # BATCH GENERATION
-	ask_sql audit "batch=$1" "generation=$2"
+audit() { # BATCH GENERATION STAGE-TABLE
+	local more=()
+	[[ $ENGINE == sqlite ]] || more+=("date=${1##*.}")
+	STAGE=$3 ask_sql audit "batch=$1" "generation=$2" "${more[@]}"
 }
 
 # Publishes what is staged if the audit finds nothing, else quarantines it.
@@ -96,7 +98,8 @@ settle() { # BATCH OUTCOME RECEIPT
 		say "$batch" "the loader did not say what it staged"
 		return 70
 	fi
-	findings=$(audit "$batch" "$generation") || rc=$?
+	member_of stage_table "$3"
+	findings=$(audit "$batch" "$generation" "$MEMBER") || rc=$?
 	if ((rc != 0)); then
 		say "$batch" "the audit could not run, nothing is published"
 		return "$rc"

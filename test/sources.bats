@@ -188,3 +188,122 @@ ga4-daily partial 4'
 	"$PIPES/rebuild"
 	dump_db var/warehouse.db | diff one -
 }
+
+# The records of a warehouse, in one order, without the run.
+kpis_sqlite() {
+	sqlite-query --db "$WEIR_HOME/warehouse.db" "select * from kpi_daily
+	    order by date, app_id, platform, source_system, metric, segment" |
+		sed 's|"run_id":"[^"]*",||'
+}
+kpis_bigquery() {
+	bq 'select * from `analytics_core.kpi_daily`
+	    order by date, app_id, platform, source_system, metric, segment' |
+		sed 's|"run_id":"[^"]*",||'
+}
+bq() {
+	# shellcheck disable=SC2086 # words
+	bq-query $WEIR_BQ_OPTIONS --quiet "$@"
+}
+
+@test "SQLite and BigQuery hold the same rows, before and after days are restated" {
+	[[ -z ${WEIR_SOAK:-} ]] || {
+		export W=31
+		"$GEN" --dir data --start "$(ago 31)" --end "$Y" --sessions 6 \
+			--as-of "$(date -u +%F)" --incident none
+	}
+	export BQ_LOCATION=EU SALT=$T/salt
+	services "$KEYS"
+	# the simulator keeps the warehouse, so this one stays
+	daily >/dev/null
+	kpis_sqlite >sqlite.one
+	export WEIR_HOME=$T/bq ENGINE=bigquery
+	"$PIPES/setup" | grep -q 'analytics_core and analytics_ops'
+	"$PIPES/setup"
+	run --separate-stderr daily
+	assert_success
+	n=$(jq -c 'select(.state == "published")' <<<"$output" | wc -l)
+	[[ $n -ge 18 ]]
+	kpis_bigquery >bq.one
+	[[ $(wc -l <bq.one) -gt 500 ]]
+	cmp sqlite.one bq.one
+	run --separate-stderr daily
+	assert_success
+	assert_equal "$(receipts <<<"$output")" "unchanged $n"
+	# one question a source, and none of the days
+	[[ $(run-log --last 1 | jq '.counts["bq-query"].queries // 0') -le 3 ]]
+	kpis_bigquery | cmp bq.one -
+	assert_equal "$(bq 'select count(*) as n from `analytics_ops.restatements`')" '{"n":0}'
+
+	# a late row of two days
+	for d in "$(ago 1)" "$Y"; do
+		sed -i 3d "data/analytics_$F1/events_${d//-/}.ndjson"
+	done
+	run --separate-stderr daily
+	assert_success
+	assert_equal "$(receipts <<<"$output")" "published 2, unchanged $((n - 2))"
+	kpis_bigquery >bq.two
+	ENGINE=sqlite WEIR_HOME=$T/var daily >/dev/null
+	WEIR_HOME=$T/var kpis_sqlite | cmp bq.two -
+	# the log has old, new and age, as the embedded one has
+	log="select source_system, feed, date, app_id, platform, metric,
+	    segment, cause, old_value, new_value, old_batch, old_generation,
+	    new_batch, new_generation, age_days from"
+	order='order by date, feed, app_id, platform, metric, segment'
+	bq "$log \`analytics_ops.restatements\` $order" >log.bq
+	sqlite-query --db var/warehouse.db "$log restatements $order" | diff log.bq -
+	[[ -s log.bq ]]
+	bq 'select pipeline, status, error_class from `analytics_ops.pipeline_runs`
+	    order by start_time desc limit 4' |
+		jq -r '"\(.pipeline) \(.status)"' | sort >runs
+	assert_equal "$(<runs)" 'asc-daily success
+daily success
+ga4-daily success
+meta-daily success'
+	run "$PIPES/status"
+	assert_success
+	assert_output --partial 'all is published up to yesterday'
+}
+
+@test "BigQuery: what the audit refuses is kept back, one source's failure is its own" {
+	export BQ_LOCATION=EU ENGINE=bigquery
+	services "$KEYS"
+	daily --source ga4 --date "$(ago 1)" >/dev/null
+	# a day without events, and a token that is none
+	: >"data/analytics_$F1/events_${Y//-/}.ndjson"
+	(umask 077 && echo EAAGnotTheRightOne >wrong)
+	META_TOKEN_FILE=$T/wrong run --separate-stderr daily --source ga4,meta
+	assert_failure 77
+	assert_equal "$(run_ends)" 'daily partial 77
+ga4-daily failed 1
+meta-daily failed 77'
+	assert_equal "$(bq 'select batch_id, reason from `analytics_ops.quarantine`')" \
+		"{\"batch_id\":\"ga4.$F1.$Y\",\"reason\":\"no events at all, but the days before had some\"}"
+	bq 'select severity, date from `analytics_ops.findings`' |
+		grep -q "{\"severity\":\"error\",\"date\":\"$Y\"}"
+	run "$PIPES/status"
+	assert_failure 1
+	assert_output --partial "quarantined ga4.$F1.$Y"
+	run daily --source ga4
+	assert_failure 1
+	daily --source ga4 --date "$Y" --accept >/dev/null
+	assert_equal "$(bq "select count(distinct date) as n from \`analytics_core.kpi_daily\`")" '{"n":2}'
+}
+
+@test "BigQuery: killed loads are repaired by the same command; rebuilt elsewhere from raw" {
+	local tool i=5
+	export BQ_LOCATION=EU ENGINE=bigquery
+	services "$KEYS"
+	for tool in bq-load bq-query raw-store; do
+		LD_PRELOAD=$(fault_so) FAULT=any:$((i * 4)):KILL FAULT_TOOL=$tool \
+			run daily --source meta
+		i=$((i + 3))
+	done
+	daily --source meta >/dev/null
+	kpis_bigquery >bq.kpi
+	ENGINE=sqlite WEIR_HOME=$T/calm daily --source meta >/dev/null
+	WEIR_HOME=$T/calm kpis_sqlite | cmp bq.kpi -
+	run "$PIPES/rebuild"
+	assert_failure 65
+	BQ_DATASET=core_new BQ_OPS_DATASET=ops_new "$PIPES/rebuild"
+	BQ_DATASET=core_new BQ_OPS_DATASET=ops_new kpis_bigquery | cmp bq.kpi -
+}

@@ -132,7 +132,7 @@ merge(struct load *l, struct slot *s)
 	without_update(&sql);
 	script_init(&sc);
 	script_add(&sc, buf_cstr(&sql), 1, &a);
-	script_id(&sc, "bqload_merge", "", id);
+	script_id(l->b, &sc, "bqload_merge", "", id);
 	rc = script_run(l->b, &sc, id, true, &j);
 	load_count(l, &j);
 	script_release(&sc);

@@ -290,7 +290,7 @@ transaction(struct load *l, const struct gens *g, const char *file,
 	}
 	buf_str(&sc.text, "COMMIT TRANSACTION;\n");
 	snprintf(prefix, sizeof prefix, "bqload_%s", file);
-	script_id(&sc, prefix, g->digest, id);
+	script_id(l->b, &sc, prefix, g->digest, id);
 	rc = script_estimate(l->b, &sc, s[0]->batch, l->quiet);
 	if (rc == RC_OK) {
 		rc = script_run(l->b, &sc, id, true, &j);
@@ -385,7 +385,7 @@ change_state(struct load *l, const struct gens *g, struct slot **s, size_t n,
 		script_file(&sc, "settle", NULL, (unsigned)i + 1, &a);
 		buf_str(&sc.text, ";\n");
 	}
-	script_id(&sc, "bqload_settle", g->digest, id);
+	script_id(l->b, &sc, "bqload_settle", g->digest, id);
 	rc = script_run(l->b, &sc, id, true, &j);
 	load_count(l, &j);
 	script_release(&sc);

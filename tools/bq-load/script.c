@@ -334,14 +334,14 @@ script_file(struct script *s, const char *name, const char *from, unsigned k,
 /* ---- running ---- */
 
 void
-script_id(const struct script *s, const char *prefix, const char *state,
-    char id[BQ_ID])
+script_id(struct bq *b, const struct script *s, const char *prefix,
+    const char *state, char id[BQ_ID])
 {
 	struct buf text = BUF_INIT(TEXT_MAX);
 	const char **part = xcalloc(2 * s->n + 2, sizeof *part);
 	size_t n = 0;
 
-	buf_add(&text, s->text.p, s->text.len);
+	bq_sql(b, s->text.p, s->text.len, &text); /* with its place */
 	part[n++] = state;
 	part[n++] = buf_cstr(&text);
 	for (size_t i = 0; i < s->n; i++) {

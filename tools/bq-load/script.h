@@ -49,8 +49,8 @@ void script_file(struct script *s, const char *name, const char *from,
     unsigned k, const struct args *a);
 
 /* The id of a job that is this text, with these parameters, in this state. */
-void script_id(const struct script *s, const char *prefix, const char *state,
-    char id[BQ_ID]);
+void script_id(struct bq *b, const struct script *s, const char *prefix,
+    const char *state, char id[BQ_ID]);
 /* Runs it as a job of that id: RC_OK or bq_why. */
 int script_run(struct bq *b, const struct script *s, const char *base,
     bool atomic, struct bq_job *j);

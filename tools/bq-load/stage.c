@@ -93,7 +93,7 @@ keep_time(struct load *l, const struct gens *g, const struct slot *s)
 		return RC_OK;
 	script_init(&sc);
 	script_file(&sc, "seen", NULL, 1, &a);
-	script_id(&sc, "bqload_seen", g->digest, id);
+	script_id(l->b, &sc, "bqload_seen", g->digest, id);
 	rc = script_run(l->b, &sc, id, true, &j);
 	load_count(l, &j);
 	script_release(&sc);
@@ -266,7 +266,7 @@ enter(struct load *l, const struct gens *g, struct slot **s, size_t n)
 	for (size_t i = 0; i < n; i++)
 		enter_slot(&sc, l, s[i], (unsigned)i + 1);
 	buf_str(&sc.text, "COMMIT TRANSACTION;\n");
-	script_id(&sc, "bqload_enter", g->digest, id);
+	script_id(l->b, &sc, "bqload_enter", g->digest, id);
 	rc = script_run(l->b, &sc, id, true, &j);
 	load_count(l, &j);
 	script_release(&sc);

@@ -179,6 +179,8 @@ run_json(const struct run *run, struct buf *out)
 	    tally_sum(t, "api_calls", "") + tally_sum(t, "requests", ""));
 	jsonw_u64(&w, "retries", tally_sum(t, "retries", ""));
 	jsonw_u64(&w, "bytes_read", tally_max(t, "bytes_in"));
+	if (tally_sum(t, "bytes_billed", "") > 0)
+		jsonw_u64(&w, "bytes_billed", tally_sum(t, "bytes_billed", ""));
 	jsonw_u64(&w, "stages", t->stages);
 	jsonw_u64(&w, "stages_killed", t->killed);
 	if (t->data_through != INT32_MIN) {
@@ -596,9 +598,9 @@ record_textfile(const struct run *run)
 		"Unix time of the last successful run.", has_success, success},
 	    {"run_status", "Of the last run: 0 success, 1 partial, 2 failed.",
 		true,
-		ok                                                     ? 0
+		ok                                             ? 0
 		: strcmp(run_status_word(run), "partial") == 0 ? 1
-								       : 2},
+							       : 2},
 	    {"run_records_written", "Records written by the last run.", true,
 		(double)records_written(&run->tally)},
 	    {"run_duration_seconds", "Duration of the last run.", true,
