@@ -392,7 +392,8 @@ start_some(struct http *h)
 			continue;
 		if (h->signing && !f->r.no_auth)
 			continue;
-		if (f->queued && ahead++ >= h->parallel * 2)
+		if (f->queued &&
+		    ahead++ >= (h->replay != NULL ? 1 : h->parallel * 2))
 			break;
 		if (!h->signing && h->running >= h->parallel)
 			continue;

@@ -102,6 +102,10 @@ body_end(struct body *b)
 {
 	struct inflater *g = b->gz;
 
+	if (spool_flush(b->out) < 0) {
+		b->error = errno;
+		return false;
+	}
 	if (g != NULL && !g->member_done)
 		return damaged(b, "gzip data ends early");
 	return true;

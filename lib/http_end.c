@@ -134,7 +134,7 @@ whole(struct flight *f, long status)
 	if (f->lengths > 1)
 		return own_stop(f);
 	if (!body_end(&f->body))
-		return because(f, HTTP_RETRY, 0, f->body.wrong);
+		return own_stop(f);
 	if (too_long(f))
 		return because(f, HTTP_RETRY, 0,
 		    "the body is longer than its length says");

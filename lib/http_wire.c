@@ -14,7 +14,7 @@
 #include "http_impl.h"
 #include "mem.h"
 
-enum { STALL_BYTES = 1024, METADATA_S = 3 };
+enum { STALL_BYTES = 1024, METADATA_S = 3, READ_BYTES = 256 << 10 };
 
 static bool
 header_is(const char *line, size_t n, const char *name)
@@ -221,6 +221,7 @@ limits(struct flight *f)
 	curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, stall);
 	curl_easy_setopt(
 	    c, CURLOPT_LOW_SPEED_LIMIT, (STALL_BYTES + stall - 1) / stall);
+	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);

@@ -10,16 +10,21 @@
 #include "sys.h"
 
 enum {
-	SPOOL_MEMORY = 1 << 20,
+	SPOOL_SMALL = 1 << 20, /* may always be in memory */
+	SPOOL_ONE = 16 << 20,
+	SPOOL_ALL = 24 << 20,
 	SPOOL_FIRST = 16 << 10,
 	SPOOL_PAD = 64, /* readable, zero: scanners look ahead */
-	SPOOL_BLOCK = 64 << 10,
+	SPOOL_BLOCK = 256 << 10,
 };
 
+static size_t in_memory; /* room of all spools */
+
 struct spool {
-	char *p;
+	char *p; /* all of it; with a file what is to be written there */
 	size_t len, cap;
-	int fd; /* -1: in memory */
+	char *block; /* read from the file */
+	int fd;      /* -1: in memory */
 	uint64_t size, at;
 };
 
@@ -31,6 +36,7 @@ spool_new(void)
 	s->fd = -1;
 	s->cap = SPOOL_FIRST;
 	s->p = xcalloc(1, s->cap + SPOOL_PAD);
+	in_memory += s->cap;
 	return s;
 }
 
@@ -54,22 +60,50 @@ spool_file(void)
 	return fd;
 }
 
+static void
+set_room(struct spool *s, size_t cap)
+{
+	in_memory = in_memory - s->cap + cap;
+	s->p = xrealloc(s->p, cap + SPOOL_PAD);
+	s->cap = cap;
+}
+
+int
+spool_flush(struct spool *s)
+{
+	if (s->fd < 0 || s->len == 0)
+		return 0;
+	if (sys_write_all(s->fd, s->p, s->len) < 0)
+		return -1;
+	s->len = 0;
+	return 0;
+}
+
 static int
 to_file(struct spool *s)
 {
-	int fd = spool_file();
-
-	if (fd < 0)
+	s->fd = spool_file();
+	if (s->fd < 0 || spool_flush(s) < 0)
 		return -1;
-	if (sys_write_all(fd, s->p, s->len) < 0) {
-		int saved = errno;
-
-		close(fd);
-		errno = saved;
-		return -1;
-	}
-	s->fd = fd;
+	set_room(s, SPOOL_BLOCK);
 	return 0;
+}
+
+/* Room for n bytes more in memory, or none of it. */
+static bool
+room_for(struct spool *s, size_t n)
+{
+	size_t cap = s->cap;
+
+	if (n > SPOOL_ONE - s->len)
+		return false;
+	while (cap - s->len < n)
+		cap *= 2;
+	if (cap > SPOOL_SMALL && in_memory - s->cap + cap > SPOOL_ALL)
+		return false;
+	if (cap > s->cap)
+		set_room(s, cap);
+	return true;
 }
 
 int
@@ -77,20 +111,14 @@ spool_write(struct spool *s, const void *p, size_t n)
 {
 	if (n == 0)
 		return 0;
-	if (s->fd < 0 && n > SPOOL_MEMORY - s->len && to_file(s) < 0)
+	if (s->fd < 0 && !room_for(s, n) && to_file(s) < 0)
 		return -1;
-	if (s->fd >= 0) {
+	if (s->fd >= 0 && n > s->cap - s->len && spool_flush(s) < 0)
+		return -1;
+	if (n > s->cap - s->len) {
 		if (sys_write_all(s->fd, p, n) < 0)
 			return -1;
 	} else {
-		size_t cap = s->cap;
-
-		while (cap - s->len < n)
-			cap *= 2;
-		if (cap > s->cap) {
-			s->p = xrealloc(s->p, cap + SPOOL_PAD);
-			s->cap = cap;
-		}
 		memcpy(s->p + s->len, p, n);
 		s->len += n;
 		memset(s->p + s->len, 0, SPOOL_PAD);
@@ -120,6 +148,8 @@ spool_read(struct spool *s, void *p, size_t n)
 		n = (size_t)(s->size - s->at);
 	if (n == 0)
 		return 0;
+	if (spool_flush(s) < 0)
+		return -1;
 	if (s->fd < 0) {
 		memcpy(p, s->p + s->at, n);
 		k = (ssize_t)n;
@@ -137,11 +167,31 @@ spool_read(struct spool *s, void *p, size_t n)
 	return k;
 }
 
+ssize_t
+spool_take(struct spool *s, const char **p)
+{
+	ssize_t k;
+
+	if (s->fd < 0) {
+		*p = s->p + s->at;
+		k = (ssize_t)(s->size - s->at);
+		s->at = s->size;
+		return k;
+	}
+	if (s->block == NULL)
+		s->block = xmalloc(SPOOL_BLOCK);
+	k = spool_read(s, s->block, SPOOL_BLOCK);
+	*p = s->block;
+	return k;
+}
+
 const char *
 spool_memory(const struct spool *s, size_t *len)
 {
-	*len = s->fd < 0 ? s->len : 0;
-	return s->fd < 0 ? s->p : NULL;
+	bool small = s->fd < 0 && s->len <= SPOOL_SMALL;
+
+	*len = small ? s->len : 0;
+	return small ? s->p : NULL;
 }
 
 static size_t
@@ -179,18 +229,12 @@ spool_ends(const struct spool *s, char *first, char *last)
 int
 spool_copy(struct spool *s, struct out *o)
 {
-	char *block;
+	const char *p;
 	ssize_t k;
 
 	s->at = 0;
-	if (s->fd < 0) {
-		out_write(o, s->p, s->len);
-		return 0;
-	}
-	block = xmalloc(SPOOL_BLOCK);
-	while ((k = spool_read(s, block, SPOOL_BLOCK)) > 0)
-		out_write(o, block, (size_t)k);
-	free(block);
+	while ((k = spool_take(s, &p)) > 0)
+		out_write(o, p, (size_t)k);
 	return k < 0 ? -1 : 0;
 }
 
@@ -202,6 +246,8 @@ spool_reset(struct spool *s)
 	s->fd = -1;
 	s->len = 0;
 	s->size = s->at = 0;
+	if (s->cap > SPOOL_SMALL)
+		set_room(s, SPOOL_FIRST);
 	memset(s->p, 0, SPOOL_PAD);
 }
 
@@ -212,6 +258,8 @@ spool_free(struct spool *s)
 		return;
 	if (s->fd >= 0)
 		close(s->fd);
+	in_memory -= s->cap;
+	free(s->block);
 	free(s->p);
 	free(s);
 }

@@ -1,6 +1,7 @@
 /*
- * Bytes that are kept until they are whole: in memory up to 1 MiB, then in an
- * unlinked file (TMPDIR, 0600). Written once, then read from the start.
+ * Bytes that are kept until they are whole: in memory while all spools together
+ * are small (24 MiB, one 16 MiB), then in an unlinked file (TMPDIR, 0600).
+ * Written once, then read from the start.
  */
 #ifndef WEIR_SPOOL_H
 #define WEIR_SPOOL_H
@@ -15,10 +16,17 @@
 struct spool;
 struct spool *spool_new(void);
 int spool_write(struct spool *s, const void *p, size_t n); /* 0 or -1, errno */
+/* What is gathered goes to the file: a disk that is full shows here at last, or
+ * when it is read. 0 or -1. */
+int spool_flush(struct spool *s);
 uint64_t spool_size(const struct spool *s);
 void spool_rewind(struct spool *s);
 ssize_t spool_read(struct spool *s, void *p, size_t n); /* 0 at the end */
-/* All of it, where it is in memory; NULL where it is not. */
+/* The bytes that come next, where they lie; they last until the next call. How
+ * many, 0 at the end, or -1. */
+ssize_t spool_take(struct spool *s, const char **p);
+/* All of it, where it is in memory and no more than 1 MiB, with 64 bytes that
+ * can be read behind it; else NULL. */
 const char *spool_memory(const struct spool *s, size_t *len);
 /* The first and the last byte that are no blanks, 0 where there is none in the
  * first or last 64 bytes. */

@@ -218,8 +218,8 @@ sys_pages_grow(void *p, size_t size, size_t more)
 
 	if (to == NULL)
 		return NULL;
-	q = mremap(p, mapped(size), mapped(more), MREMAP_MAYMOVE | MREMAP_FIXED,
-	    to);
+	q = mremap(
+	    p, mapped(size), mapped(more), MREMAP_MAYMOVE | MREMAP_FIXED, to);
 	if (q == MAP_FAILED) {
 		(void)munmap(to, mapped(more));
 		return NULL;
@@ -264,14 +264,19 @@ cpu_bit(unsigned leaf, int reg, unsigned bit)
 	return (r[reg] >> bit & 1) != 0;
 }
 
+/* Asked once: virtual machines answer it slowly. */
 bool
 sys_has_avx2(void)
 {
+	static int has = -1;
+
 	/* the builtin also asks whether the kernel saves the registers */
-	return __builtin_cpu_supports("avx2") &&
-	       __builtin_cpu_supports("bmi") &&
-	       __builtin_cpu_supports("bmi2") && cpu_bit(1, 2, 1) &&
-	       cpu_bit(0x80000001u, 2, 5);
+	if (has < 0)
+		has = __builtin_cpu_supports("avx2") &&
+		      __builtin_cpu_supports("bmi") &&
+		      __builtin_cpu_supports("bmi2") && cpu_bit(1, 2, 1) &&
+		      cpu_bit(0x80000001u, 2, 5);
+	return has == 1;
 }
 
 bool
@@ -279,7 +284,7 @@ sys_has_avx512(void)
 {
 #ifdef __x86_64__
 	return sys_has_avx2() && __builtin_cpu_supports("avx512f") &&
-	    __builtin_cpu_supports("avx512bw");
+	       __builtin_cpu_supports("avx512bw");
 #else
 	return false;
 #endif

@@ -12,7 +12,7 @@
 #include "stats.h"
 #include "sys.h"
 
-enum { DOC_MAX = 1 << 20, READ = 64 << 10 };
+enum { DOC_MAX = 1 << 20, READ = 64 << 10, FRESH_S = 120 };
 #define ROW_MAX ((size_t)16 << 20)
 
 /* ---- the parameters ---- */
@@ -251,15 +251,15 @@ read_page(struct reader *r, struct http_answer *a, struct buf *rest)
 {
 	struct page *p = page_new("data", ROW_MAX, take_row, r);
 	struct json_error e = {0, "not whole", false};
-	struct json_span doc, data;
-	char *block = xmalloc(READ);
+	struct json_span doc, data, v;
+	const char *block;
 	ssize_t n;
 	int rc = RC_OK;
 
 	r->count = 0;
 	r->m->fault = (struct fault){.rc = RC_OK};
 	spool_rewind(a->body);
-	while (rc == RC_OK && (n = spool_read(a->body, block, READ)) != 0) {
+	while (rc == RC_OK && (n = spool_take(a->body, &block)) != 0) {
 		if (n < 0) {
 			warn_sys("answer", "cannot read");
 			rc = RC_IO;
@@ -271,7 +271,8 @@ read_page(struct reader *r, struct http_answer *a, struct buf *rest)
 		rc = page_end(p, &doc, &e);
 		if (rc == RC_OK) {
 			data = json_member(&doc, "data");
-			if (data.type != JSON_ARRAY)
+			v = json_member(&doc, "error");
+			if (data.type != JSON_ARRAY || v.type != JSON_ABSENT)
 				rc = graph_fault(
 				    r->m, RC_CONTRACT, "a page without data");
 			buf_reset(rest);
@@ -283,7 +284,6 @@ read_page(struct reader *r, struct http_answer *a, struct buf *rest)
 		graph_fault(
 		    r->m, rc, "a page that is no whole JSON: %s", e.reason);
 	page_free(p);
-	free(block);
 	return rc;
 }
 
@@ -466,10 +466,13 @@ job_look(struct meta *m, const struct json_span *doc, int64_t *percent)
 }
 
 /* Waits for a run. RC_GONE: it is not there any more. JOB_AGAIN is
- * RC_TRANSIENT with *again set. */
+ * RC_TRANSIENT with *again set. One that was just made is not known at once to
+ * all of the service, whoever made it. */
 static int
-job_wait(struct meta *m, const char *id, bool adopted, bool *again)
+job_wait(struct meta *m, const struct report *run, bool adopted, bool *again)
 {
+	bool fresh = m->now_s - run->made_s < FRESH_S;
+	const char *id = run->id;
 	int64_t start = sys_mono_ns(), pause = m->poll_ms, percent;
 	struct buf doc = BUF_INIT(DOC_MAX);
 	int rc;
@@ -479,7 +482,7 @@ job_wait(struct meta *m, const char *id, bool adopted, bool *again)
 		struct json_span root;
 		int64_t ms;
 
-		m->polling = !adopted;
+		m->polling = !adopted || fresh;
 		rc = graph_object(m, "GET", id, NULL, 0, &doc, &root);
 		m->polling = false;
 		if (rc != RC_OK) {
@@ -580,7 +583,7 @@ get_async(struct meta *m, const struct query *q, const struct params *p,
 				break;
 			run = state_find(m, key);
 		}
-		rc = job_wait(m, run->id, adopted, &again);
+		rc = job_wait(m, run, adopted, &again);
 		if (rc == RC_GONE || again || rc == RC_SPLIT)
 			state_forget(m, key);
 		if (rc == RC_GONE)
