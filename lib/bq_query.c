@@ -144,13 +144,18 @@ bq_dry_run(struct bq *b, const struct bq_query *q, struct bq_estimate *e)
 	struct buf config = BUF_INIT(16u << 20), job = BUF_INIT(16u << 20);
 	struct jsonw w, ref;
 	struct bq_reply r;
+	char id[BQ_ID] = "bqdry";
 	int rc;
 
 	*e = (struct bq_estimate){0};
 	put_config(b, q, true, &config);
+	/* no job is made, but clients send an id: one that means nothing */
+	if (!http_taping(b->http))
+		bq_random_id(id, "bqdry");
 	jsonw_begin(&w, &job, '{');
 	jsonw_open(&w, "jobReference", &ref, '{');
 	jsonw_str(&ref, "projectId", b->project);
+	jsonw_str(&ref, "jobId", id);
 	if (*b->location != '\0')
 		jsonw_str(&ref, "location", b->location);
 	jsonw_end(&ref);

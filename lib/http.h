@@ -98,6 +98,9 @@ bool http_opt(struct http *h, int key); /* one of http_options? */
 int http_start(struct http *h); /* options are complete; RC_OK or said */
 /* Offline, from a recording: no credentials are needed, none are asked for. */
 bool http_replaying(const struct http *h);
+/* Answers are recorded or come from a recording: requests must be the same
+ * each time. */
+bool http_taping(const struct http *h);
 void http_auth(struct http *h, http_sign *sign, void *ctx);
 /* Spacing of requests to one host: vendor pacing. */
 void http_pace(struct http *h, int64_t ms);

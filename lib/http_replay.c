@@ -398,3 +398,9 @@ replay_answer(struct flight *f)
 	name(f);
 	return read_head(f) && read_body(f);
 }
+
+bool
+http_taping(const struct http *h)
+{
+	return h->record != NULL || h->replay != NULL;
+}

@@ -235,14 +235,14 @@ config() { # of the last job that was sent
 	for i in 1 2; do
 		select_1 "200 {\"jobComplete\":true,$SCHEMA}"
 		RUN_ID=r ask --quiet 'SELECT 1'
-		grep -a '^{"jobReference":.*"jobId"' "$LOG.full" |
+		grep -a '^{"jobReference":.*"jobId":"bqquery_' "$LOG.full" |
 			jq -r .jobReference.jobId >>ids
 	done
 	assert_equal "$(sort -u ids | wc -l)" 2
 	for i in 1 2; do
 		select_1 "200 {\"jobComplete\":true,$SCHEMA}"
 		ask --quiet --request x 'SELECT 1'
-		grep -a '^{"jobReference":.*"jobId"' "$LOG.full" |
+		grep -a '^{"jobReference":.*"jobId":"bqquery_' "$LOG.full" |
 			jq -r .jobReference.jobId >>same
 	done
 	assert_equal "$(sort -u same | wc -l)" 1

@@ -62,7 +62,7 @@ asked() {
 		s,bqquery_[0-9a-f]{64},ID,; s,^([A-Z]+) .*/projects/p,\1 ,'
 }
 ids() { # of the jobs that were inserted
-	grep -ao '"jobId":"[^"]*"' "$LOG.full" | cut -d'"' -f4
+	grep -ao '"jobId":"bqquery_[^"]*"' "$LOG.full" | cut -d'"' -f4
 }
 
 @test "a job is inserted with an id and the location, waited for and told" {
