@@ -461,6 +461,12 @@ no_times() {
 	cmp want got
 }
 
+@test "killed at random moments and run again: all of it once in the raw layer" {
+	skip_if_san
+	fault_so >/dev/null
+	run -0 "$ROOT/test/soak-fetch" fetch-asc $((${WEIR_SOAK:+95} + 5)) 7
+}
+
 @test "SIGTERM ends a wait within two seconds, without an end record" {
 	fault '{"match":"GET /asc/v1/sales","do":"slow","ms":4000,"times":0}'
 	start

@@ -570,6 +570,12 @@ DATA_CALL='GET /bigquery/v2/projects/weir-test/datasets/*/tables/*/data'
 	refute_output --partial .tmp
 }
 
+@test "killed at random moments and run again: all of it once in the raw layer" {
+	skip_if_san
+	fault_so >/dev/null
+	run -0 "$ROOT/test/soak-fetch" fetch-ga4 $((${WEIR_SOAK:+95} + 5)) 7
+}
+
 @test "SIGTERM leaves the day without an end" {
 	fault "{\"match\":\"$DATA_CALL\",\"times\":0,\"do\":\"slow\",\"ms\":3000}"
 	start

@@ -317,36 +317,10 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 	[ "$(ends o)" = "2 complete" ]
 }
 
-@test "killed at any moment and run again: the same output, no second report run" {
+@test "killed at random moments and run again: all of it once in the raw layer" {
 	skip_if_san
-	local n=0 made kept spec i specs
-	start
-	meta --level ad --lookback-days 2 --mode sync >want
-	specs=(rename:{1,2,3} fsync:3 write:{2,4} close:{6,14})
-	for ((i = 0; i < ${WEIR_SOAK:+90}+0; i++)); do
-		specs+=("any:$((i * 3 + 1))")
-	done
-	for spec in "${specs[@]}"; do
-		rm -rf st stats
-		sim_stop
-		start
-		with_fault "$spec:KILL" fetch-meta --allow-http \
-			--base-url "$SIM/graph" --token-file token \
-			--backoff 0 --poll-ms 3 --account 1001 --level ad \
-			--lookback-days 2 --state st >killed 2>/dev/null ||
-			n=$((n + 1))
-		made=$(requests 'POST /graph')
-		kept=$(jq '[.reports[] | select(.id != "")] | length' st/act_1001.ad.json 2>/dev/null || echo 0)
-		meta --level ad --lookback-days 2 --state st >o
-		diff <(plain want) <(plain o)
-		jq -e '.reports == []' st/act_1001.ad.json >/dev/null
-		echo "$spec: made $made, kept ${kept:-0}"
-		# What stood in the state was found again; what did not was not
-		# made, or died between the answer and the disk, or was done.
-		[ "$(requests 'POST /graph')" = $((made + (${kept:-0} == 0))) ]
-		[ "$made" -le 1 ]
-	done
-	[ $n -gt 5 ]
+	fault_so >/dev/null
+	run -0 "$ROOT/test/soak-fetch" fetch-meta $((${WEIR_SOAK:+95} + 5)) 7
 }
 
 @test "killed before the id of a report run is on disk: made again, and said" {
