@@ -128,8 +128,8 @@ bq_table_fields(struct bq_table *t, const struct bq_field *f, size_t n)
 	const char *name = sim_keep("bqx%u", ++count);
 
 	for (size_t i = 0; i < n; i++) {
-		const struct bq_field *old = bq_field_find(
-		    t->field, t->n, f[i].name, strlen(f[i].name));
+		const struct bq_field *old =
+		    bq_field_find(t->field, t->n, f[i].name, strlen(f[i].name));
 
 		buf_fmt(&b, old == NULL ? "%sNULL" : "%s\"%s\"",
 		    i > 0 ? "," : "", f[i].name);
@@ -153,8 +153,8 @@ put_dataset(struct sim_answer *a, const struct bq_dataset *d)
 	sim_json(a, 200);
 	jsonw_begin(&w, &a->body, '{');
 	jsonw_str(&w, "kind", "bigquery#dataset");
-	jsonw_str(&w, "etag", sim_keep("d%llx", (unsigned long long)sim_hash(
-						    "%s", d->id)));
+	jsonw_str(&w, "etag",
+	    sim_keep("d%llx", (unsigned long long)sim_hash("%s", d->id)));
 	jsonw_str(&w, "id", sim_keep("%s:%s", google_project(), d->id));
 	jsonw_open(&w, "datasetReference", &o, '{');
 	jsonw_str(&o, "datasetId", d->id);
@@ -267,8 +267,7 @@ page_of(const struct sim_request *r, struct sim_answer *a, size_t fallback,
 			return false;
 		}
 	}
-	p->to =
-	    p->from + (max == NULL ? fallback : strtoull(max, NULL, 10));
+	p->to = p->from + (max == NULL ? fallback : strtoull(max, NULL, 10));
 	return true;
 }
 
@@ -344,8 +343,8 @@ bq_table_layout(struct bq_table *t, const struct json_span *body)
 				       "partitioning must be DATE, TIMESTAMP "
 				       "or DATETIME.";
 		}
-		t->part_filter = t->part_filter ||
-				 bq_true(&part, "requirePartitionFilter");
+		t->part_filter =
+		    t->part_filter || bq_true(&part, "requirePartitionFilter");
 	}
 	t->part_filter =
 	    t->part_filter || bq_true(body, "requirePartitionFilter");
@@ -410,9 +409,8 @@ put_reference(struct jsonw *w, const char *name, const struct bq_table *t)
 static void
 put_table(struct sim_answer *a, const struct bq_table *t)
 {
-	int64_t rows = t->view != NULL
-			   ? 0
-			   : bq_number("SELECT count(*) FROM %s", t->sql);
+	int64_t rows =
+	    t->view != NULL ? 0 : bq_number("SELECT count(*) FROM %s", t->sql);
 	struct jsonw w, o;
 
 	sim_json(a, 200);
@@ -592,8 +590,8 @@ table_of(const struct sim_request *r, struct sim_answer *a)
 	bq_jobs_settle();
 	t = bq_table_find(d, r->P_TABLE);
 	if (t == NULL)
-		bq_not_found(a, "Table %s:%s.%s", google_project(), d->id,
-		    r->P_TABLE);
+		bq_not_found(
+		    a, "Table %s:%s.%s", google_project(), d->id, r->P_TABLE);
 	return t;
 }
 
@@ -729,9 +727,9 @@ tables_patch(const struct sim_request *r, struct sim_answer *a)
 	    (t = table_of(r, a)) == NULL)
 		return;
 	if (match != NULL &&
-	    strcmp(match, sim_keep("%s.%llu.%lld", t->sql,
-			      (unsigned long long)t->version,
-			      (long long)t->modified_ms)) != 0) {
+	    strcmp(match,
+		sim_keep("%s.%llu.%lld", t->sql, (unsigned long long)t->version,
+		    (long long)t->modified_ms)) != 0) {
 		google_error(a, 412, "conditionNotMet", "FAILED_PRECONDITION",
 		    "Precondition Failed");
 		return;
@@ -837,8 +835,8 @@ put_rows(const struct sim_request *r, struct sim_answer *a, struct bq_table *t,
 	while (a->body.len < limit && sqlite3_step(st) == SQLITE_ROW) {
 		bool first = true;
 
-		buf_str(&a->body,
-		    at == from ? ",\"rows\":[{\"f\":[" : ",{\"f\":[");
+		buf_str(
+		    &a->body, at == from ? ",\"rows\":[{\"f\":[" : ",{\"f\":[");
 		for (size_t i = 0; i < t->n; i++) {
 			if (!selected(select, t->field[i].name))
 				continue;
@@ -888,15 +886,13 @@ tabledata_list(const struct sim_request *r, struct sim_answer *a)
 		return;
 	}
 	odd = select_wrong(t, sim_param(r, "selectedFields"));
-	head = xasprintf(
-	    "%s.%llu.", t->sql, (unsigned long long)t->version);
+	head = xasprintf("%s.%llu.", t->sql, (unsigned long long)t->version);
 	dot = token == NULL ? NULL : strrchr(token, '.');
 	if (odd != NULL)
 		google_error(a, 400, "invalid", "INVALID_ARGUMENT",
 		    "Invalid field selection: No such field %s", odd);
-	else if (token != NULL &&
-		 (start != NULL || dot == NULL ||
-		     strncmp(token, head, strlen(head)) != 0))
+	else if (token != NULL && (start != NULL || dot == NULL ||
+				      strncmp(token, head, strlen(head)) != 0))
 		google_error(a, 400, "invalid", "INVALID_ARGUMENT",
 		    "Invalid value for pageToken");
 	else

@@ -77,8 +77,8 @@ bool bq_kind_of(const char *p, size_t n, enum bq_kind *k);
 const char *bq_type_text(struct arena *a, const struct bq_type *t);
 bool bq_type_same(const struct bq_type *a, const struct bq_type *b);
 /* fields of a schema; NULL and *why: it is not sound. */
-const struct bq_field *bq_fields_read(const struct json_span *list,
-    struct arena *a, size_t *n, const char **why);
+const struct bq_field *bq_fields_read(
+    const struct json_span *list, struct arena *a, size_t *n, const char **why);
 void bq_fields_put(struct jsonw *w, const struct bq_field *f, size_t n);
 const struct bq_field *bq_fields_copy(const struct bq_field *f, size_t n);
 
@@ -148,8 +148,7 @@ bool bq_body(struct sim_answer *a, const char *p, size_t n, const char *type,
     struct json_span *root);
 const char *bq_text(
     struct arena *a, const struct json_span *o, const char *name);
-int64_t bq_int(
-    const struct json_span *o, const char *name, int64_t fallback);
+int64_t bq_int(const struct json_span *o, const char *name, int64_t fallback);
 bool bq_true(const struct json_span *o, const char *name);
 /* As "fields" asks for. */
 void bq_mask(const struct sim_request *r, struct sim_answer *a);
@@ -193,7 +192,7 @@ struct bq_query {
 	int64_t rows;
 	int64_t bytes, billed;
 	int64_t inserted, updated, deleted; /* -1: not DML */
-	const char *ddl; /* operation performed, or NULL */
+	const char *ddl;                    /* operation performed, or NULL */
 	const char *ddl_table, *ddl_dataset;
 	struct bq_query *child, *next; /* of a script */
 };

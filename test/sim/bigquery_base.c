@@ -194,8 +194,7 @@ bq_type_same(const struct bq_type *a, const struct bq_type *b)
 }
 
 const struct bq_field *
-bq_field_find(
-    const struct bq_field *f, size_t n, const char *name, size_t len)
+bq_field_find(const struct bq_field *f, size_t n, const char *name, size_t len)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (strlen(f[i].name) == len &&
@@ -243,8 +242,9 @@ field_read(struct bq_field *f, const struct json_span *o, struct arena *a)
 		    f->name == NULL ? "" : f->name);
 	if (type == NULL || !bq_kind_of(type, strlen(type), &t->kind) ||
 	    t->kind == T_ARRAY)
-		return arena_fmt(a, "Invalid value for type: %s is not a "
-				    "valid value",
+		return arena_fmt(a,
+		    "Invalid value for type: %s is not a "
+		    "valid value",
 		    type == NULL ? "" : type);
 	if (t->kind == T_STRUCT) {
 		t->fields = bq_fields_read(&sub, a, &t->n, &why);
@@ -270,8 +270,8 @@ field_read(struct bq_field *f, const struct json_span *o, struct arena *a)
 }
 
 const struct bq_field *
-bq_fields_read(const struct json_span *list, struct arena *a, size_t *n,
-    const char **why)
+bq_fields_read(
+    const struct json_span *list, struct arena *a, size_t *n, const char **why)
 {
 	struct bq_field *f;
 	struct json_iter it;
@@ -500,8 +500,8 @@ static bool check_object(struct body *b, const struct json_span *o,
     const char *type, size_t n, const char *at);
 
 static bool
-check_value(struct body *b, const struct json_span *v, const char *kind,
-    const char *at)
+check_value(
+    struct body *b, const struct json_span *v, const char *kind, const char *at)
 {
 	struct json_iter it;
 	struct json_span k, e;
@@ -653,8 +653,7 @@ bq_call(const struct sim_request *r, struct sim_answer *a, enum google_api api,
 		return false;
 	}
 	if (r->part[0][0] != 'u' && r->body_len > 0 &&
-	    (type == NULL ||
-		strncasecmp(type, "application/json", 16) != 0)) {
+	    (type == NULL || strncasecmp(type, "application/json", 16) != 0)) {
 		google_error(a, 400, "badContent", "INVALID_ARGUMENT",
 		    "Unsupported content with type: %s",
 		    type == NULL ? "(none)" : type);

@@ -17,7 +17,7 @@ static struct shard {
 	char etag[40];
 	int64_t rows;
 	struct shard *next;
-} *shards;
+} * shards;
 
 static struct shard *
 shard_of(const char *dataset, const char *id)
@@ -66,8 +66,8 @@ load_row(struct sql *s, const struct bq_table *t, sqlite3_stmt *st,
 		if (why != NULL) {
 			sqlite3_finalize(st);
 			arena_release(m);
-			sql_raise(s, "invalid", "%s.%s: %s: %s",
-			    t->dataset->id, t->id, f->name, why);
+			sql_raise(s, "invalid", "%s.%s: %s: %s", t->dataset->id,
+			    t->id, f->name, why);
 		}
 	}
 	if (sqlite3_step(st) != SQLITE_DONE)

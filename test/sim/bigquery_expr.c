@@ -62,10 +62,10 @@ sql_collate(const struct bq_type *t)
 static int
 rank(enum bq_kind k)
 {
-	return k == T_INT64	   ? 1
-	       : k == T_NUMERIC	   ? 2
+	return k == T_INT64        ? 1
+	       : k == T_NUMERIC    ? 2
 	       : k == T_BIGNUMERIC ? 3
-	       : k == T_FLOAT64	   ? 4
+	       : k == T_FLOAT64    ? 4
 				   : 0;
 }
 
@@ -78,9 +78,8 @@ sql_coerces(const struct ex *e, const struct bq_type *to)
 		return true;
 	if (rank(from) > 0 && rank(k) > 0)
 		return rank(from) < rank(k) || e->lit == LIT_FLOAT;
-	return e->lit == LIT_STRING &&
-	       (k == T_DATE || k == T_TIMESTAMP || k == T_DATETIME ||
-		   k == T_BYTES);
+	return e->lit == LIT_STRING && (k == T_DATE || k == T_TIMESTAMP ||
+					   k == T_DATETIME || k == T_BYTES);
 }
 
 static const char *
@@ -103,15 +102,17 @@ literal(struct sql *s, struct ex e, const struct bq_type *to)
 	switch (to->kind) {
 	case T_DATE:
 		if (!date_parse(e.val, strlen(e.val), &day))
-			sql_fail(s, e.tok, "Could not cast literal \"%s\" to "
-					   "type DATE",
+			sql_fail(s, e.tok,
+			    "Could not cast literal \"%s\" to "
+			    "type DATE",
 			    e.val);
 		r.s = arena_fmt(s->a, "%d", (int)day);
 		return r;
 	case T_TIMESTAMP:
 		if (!bq_parse_timestamp(e.val, strlen(e.val), &us))
-			sql_fail(s, e.tok, "Could not cast literal \"%s\" to "
-					   "type TIMESTAMP",
+			sql_fail(s, e.tok,
+			    "Could not cast literal \"%s\" to "
+			    "type TIMESTAMP",
 			    e.val);
 		r.s = arena_fmt(s->a, "%lld", (long long)us);
 		return r;
@@ -242,8 +243,9 @@ sql_cast(struct sql *s, struct ex e, const struct bq_type *to, bool safe)
 	if (from >= T_STRUCT || k >= T_STRUCT || from == T_JSON ||
 	    k == T_JSON || k == T_DATETIME || k == T_TIME ||
 	    from == T_DATETIME || from == T_TIME)
-		sql_fail(s, e.tok, "Invalid cast from %s to %s (or not known "
-				   "to this stand-in)",
+		sql_fail(s, e.tok,
+		    "Invalid cast from %s to %s (or not known "
+		    "to this stand-in)",
 		    bq_type_text(s->a, e.t), bq_type_text(s->a, to));
 	if (k != T_STRING && from != T_STRING) {
 		bool dates = (from == T_DATE || from == T_TIMESTAMP) &&
@@ -256,8 +258,8 @@ sql_cast(struct sql *s, struct ex e, const struct bq_type *to, bool safe)
 			sql_fail(s, e.tok, "Invalid cast from %s to %s",
 			    bq_kind_name(from), bq_kind_name(k));
 	}
-	r.s = arena_fmt(s->a, "bq_cast(%s,%d,%d,%d)", e.s, (int)from, (int)k,
-	    safe ? 1 : 0);
+	r.s = arena_fmt(
+	    s->a, "bq_cast(%s,%d,%d,%d)", e.s, (int)from, (int)k, safe ? 1 : 0);
 	return grouped(s, r);
 }
 
@@ -290,11 +292,13 @@ param_type(struct sql *s, const struct json_span *o, const char *name)
 }
 
 static const char *
-param_scalar(struct sql *s, const struct bq_type *t, const char *v,
-    const char *name)
+param_scalar(
+    struct sql *s, const struct bq_type *t, const char *v, const char *name)
 {
-	struct ex e = {.s = sql_quote(s, v, strlen(v)), .t = S(STRING),
-	    .lit = LIT_STRING, .val = v};
+	struct ex e = {.s = sql_quote(s, v, strlen(v)),
+	    .t = S(STRING),
+	    .lit = LIT_STRING,
+	    .val = v};
 	jmp_buf *up = s->fail;
 	jmp_buf here;
 	char *end;
@@ -356,32 +360,31 @@ param_array(struct sql *s, const struct bq_type *t,
     const struct json_span *value, const char *name)
 {
 	struct json_span list = json_member(value, "arrayValues"), v;
-	struct buf b = BUF_INIT(64u << 20);
+	struct buf *b = sql_buf(s);
 	struct json_iter it;
 	const char *text, *item;
 	bool first = true;
 
-	buf_char(&b, '[');
+	buf_char(b, '[');
 	json_iter_init(&it, &list);
 	while (list.type == JSON_ARRAY && json_next_element(&it, &v)) {
 		text = bq_text(s->a, &v, "value");
 		if (!first)
-			buf_char(&b, ',');
+			buf_char(b, ',');
 		first = false;
 		if (text == NULL) {
-			buf_str(&b, "null");
+			buf_str(b, "null");
 			continue;
 		}
 		item = param_scalar(s, t->elem, text, name);
 		if (*item == '\'')
-			json_write_string(&b, text, strlen(text));
+			json_write_string(b, text, strlen(text));
 		else
-			buf_add(&b, item + (*item == '('),
+			buf_add(b, item + (*item == '('),
 			    strcspn(item + (*item == '('), ")"));
 	}
-	buf_char(&b, ']');
-	text = sql_quote(s, b.p, b.len);
-	buf_release(&b);
+	buf_char(b, ']');
+	text = sql_quote(s, b->p, b->len);
 	return text;
 }
 
@@ -479,8 +482,9 @@ sql_field(struct sql *s, struct ex e, const char *name, size_t tok)
 	struct ex r;
 
 	if (e.t->kind != T_STRUCT)
-		sql_fail(s, tok, "Cannot access field %s on a value with type "
-				 "%s",
+		sql_fail(s, tok,
+		    "Cannot access field %s on a value with type "
+		    "%s",
 		    name, bq_type_text(s->a, e.t));
 	f = bq_field_find(e.t->fields, e.t->n, name, strlen(name));
 	if (f == NULL)
@@ -525,8 +529,7 @@ col_in(struct sql *s, struct src *f, const char *name, size_t tok)
 		if (strcasecmp(f->col[i].name, name) != 0)
 			continue;
 		if (hit != NULL)
-			sql_fail(
-			    s, tok, "Column name %s is ambiguous", name);
+			sql_fail(s, tok, "Column name %s is ambiguous", name);
 		hit = &f->col[i];
 	}
 	return hit;
@@ -541,8 +544,7 @@ col_named(struct sql *s, struct scope *in, const char *name, size_t tok)
 		const struct col *c = col_in(s, f, name, tok);
 
 		if (c != NULL && hit != NULL)
-			sql_fail(
-			    s, tok, "Column name %s is ambiguous", name);
+			sql_fail(s, tok, "Column name %s is ambiguous", name);
 		if (c != NULL)
 			hit = c;
 	}
@@ -681,12 +683,11 @@ case_of(struct sql *s)
 			sql_fail(s, s->at, "CASE: over 64 branches");
 		if (simple) {
 			struct ex pair[2] = {on, sql_expr(s)};
-			const struct bq_type *t =
-			    sql_unify(s, pair, 2, "CASE");
+			const struct bq_type *t = sql_unify(s, pair, 2, "CASE");
 
 			when[n] = pair[1];
-			when[n].s = arena_fmt(
-			    s->a, "(%s = %s)", pair[0].s, pair[1].s);
+			when[n].s =
+			    arena_fmt(s->a, "(%s = %s)", pair[0].s, pair[1].s);
 			inherit(&when[n], &pair[0]);
 			(void)t;
 		} else {
@@ -704,8 +705,8 @@ case_of(struct sql *s)
 	sql_want(s, "END");
 	r.t = sql_unify(s, then, n + other, "operator CASE");
 	for (size_t i = 0; i < n; i++) {
-		text = arena_fmt(s->a, "%s WHEN %s THEN %s", text, when[i].s,
-		    then[i].s);
+		text = arena_fmt(
+		    s->a, "%s WHEN %s THEN %s", text, when[i].s, then[i].s);
 		inherit(&r, &when[i]);
 		inherit(&r, &then[i]);
 	}
@@ -738,8 +739,8 @@ subquery(struct sql *s, size_t tok)
 		    "Scalar subquery cannot have more than one column unless "
 		    "using SELECT AS STRUCT");
 	return make(tok, q.field[0].type,
-	    arena_fmt(s->a, "(SELECT bq_single(\"%s\") FROM (%s))",
-		q.col[0], q.s));
+	    arena_fmt(
+		s->a, "(SELECT bq_single(\"%s\") FROM (%s))", q.col[0], q.s));
 }
 
 static struct ex
@@ -783,7 +784,8 @@ array_of(struct sql *s, size_t tok)
 	if (n > 0)
 		t->elem = sql_unify(s, e, n, "ARRAY");
 	for (size_t i = 0; i < n; i++) {
-		text = arena_fmt(s->a, "%s%s%s", text, i > 0 ? "," : "", e[i].s);
+		text =
+		    arena_fmt(s->a, "%s%s%s", text, i > 0 ? "," : "", e[i].s);
 		inherit(&r, &e[i]);
 	}
 	r.s = arena_fmt(s->a, "%s)", text);
@@ -811,8 +813,7 @@ struct_of(struct sql *s, size_t tok)
 				   ? e.name
 				   : arena_fmt(s->a, "_field_%zu", t->n + 1);
 		text = arena_fmt(s->a,
-		    e.t->kind >= T_STRUCT ? "%s%s'%s',json(%s)"
-					  : "%s%s'%s',%s",
+		    e.t->kind >= T_STRUCT ? "%s%s'%s',json(%s)" : "%s%s'%s',%s",
 		    text, t->n > 0 ? "," : "", f[t->n].name, e.s);
 		inherit(&r, &e);
 		t->n++;
@@ -836,8 +837,9 @@ cast_of(struct sql *s, bool safe)
 	sql_want(s, "AS");
 	t = sql_type(s);
 	if (sql_is(s, "FORMAT"))
-		sql_fail(s, s->at, "CAST ... FORMAT: not known to this "
-				   "stand-in");
+		sql_fail(s, s->at,
+		    "CAST ... FORMAT: not known to this "
+		    "stand-in");
 	sql_want(s, ")");
 	e.tok = tok;
 	return sql_cast(s, e, t, safe);
@@ -864,8 +866,8 @@ primary(struct sql *s)
 	case TOK_BYTES:
 		s->at++;
 		return make(tok, S(BYTES),
-		    arena_fmt(s->a, "CAST(%s AS BLOB)",
-			sql_quote(s, t->s, t->len)));
+		    arena_fmt(
+			s->a, "CAST(%s AS BLOB)", sql_quote(s, t->s, t->len)));
 	case TOK_PARAM:
 		s->at++;
 		return sql_param(s, t->s, tok);
@@ -883,8 +885,8 @@ primary(struct sql *s)
 		s->at++;
 		e = sql_expr(s);
 		if (sql_is(s, ","))
-			sql_fail(s, s->at,
-			    "a tuple: not known to this stand-in");
+			sql_fail(
+			    s, s->at, "a tuple: not known to this stand-in");
 		sql_want(s, ")");
 		e.s = arena_fmt(s->a, "(%s)", e.s);
 		return grouped(s, e);
@@ -914,8 +916,7 @@ primary(struct sql *s)
 		sql_want(s, "(");
 		q = sql_query(s);
 		sql_want(s, ")");
-		return make(
-		    tok, S(BOOL), arena_fmt(s->a, "EXISTS(%s)", q.s));
+		return make(tok, S(BOOL), arena_fmt(s->a, "EXISTS(%s)", q.s));
 	}
 	if (sql_is(s, "ARRAY")) {
 		s->at++;
@@ -953,8 +954,9 @@ subscript(struct sql *s, struct ex e)
 	safe = strncasecmp(how->s, "SAFE_", 5) == 0;
 	ordinal = strcasecmp(how->s + (safe ? 5 : 0), "ORDINAL") == 0;
 	if (!ordinal && strcasecmp(how->s + (safe ? 5 : 0), "OFFSET") != 0)
-		sql_fail(s, s->at, "Syntax error: Expected OFFSET or ORDINAL "
-				   "but got \"%s\"",
+		sql_fail(s, s->at,
+		    "Syntax error: Expected OFFSET or ORDINAL "
+		    "but got \"%s\"",
 		    how->s);
 	s->at++;
 	sql_want(s, "(");
@@ -963,8 +965,9 @@ subscript(struct sql *s, struct ex e)
 	sql_want(s, "]");
 	index = arena_fmt(s->a, "(%s%s)", at.s, ordinal ? "-1" : "");
 	r = sql_json_value(s,
-	    arena_fmt(s->a, "json_extract(%s,'$['||bq_index(%s,"
-			    "json_array_length(%s),%d)||']')",
+	    arena_fmt(s->a,
+		"json_extract(%s,'$['||bq_index(%s,"
+		"json_array_length(%s),%d)||']')",
 		e.s, index, e.s, safe ? 1 : 0),
 	    e.t->elem);
 	r.tok = e.tok;
@@ -1064,8 +1067,7 @@ arithmetic(struct sql *s, struct ex l, struct ex r, char op, size_t tok)
 		out.s = arena_fmt(s->a, "bq_ddiv(%s,%s,%d)", e[0].s, e[1].s,
 		    out.t->kind == T_NUMERIC ? 9 : 38);
 	else
-		out.s =
-		    arena_fmt(s->a, "dec_%s(%s,%s)", word, e[0].s, e[1].s);
+		out.s = arena_fmt(s->a, "dec_%s(%s,%s)", word, e[0].s, e[1].s);
 	return grouped(s, out);
 }
 
@@ -1161,10 +1163,10 @@ in_list(struct sql *s, struct ex l, bool negate, size_t tok)
 			sql_fail(s, a.tok,
 			    "Values referenced in UNNEST must be arrays");
 		l = sql_convert(s, l, a.t->elem);
-		out.s = arena_fmt(s->a,
-		    "(%s %sIN (SELECT %s FROM json_each(%s)))", l.s,
-		    negate ? "NOT " : "",
-		    sql_json_value(s, "value", a.t->elem).s, a.s);
+		out.s =
+		    arena_fmt(s->a, "(%s %sIN (SELECT %s FROM json_each(%s)))",
+			l.s, negate ? "NOT " : "",
+			sql_json_value(s, "value", a.t->elem).s, a.s);
 		inherit(&out, &a);
 		return grouped(s, out);
 	}
@@ -1175,12 +1177,13 @@ in_list(struct sql *s, struct ex l, bool negate, size_t tok)
 		q = sql_query(s);
 		sql_want(s, ")");
 		if (q.n != 1)
-			sql_fail(s, tok, "Subquery of type IN must have only "
-					 "one output column");
+			sql_fail(s, tok,
+			    "Subquery of type IN must have only "
+			    "one output column");
 		e[1] = make(tok, q.field[0].type, "");
 		sql_unify(s, e, 2, "operator IN");
-		out.s = arena_fmt(s->a, "(%s %sIN (%s))", e[0].s,
-		    negate ? "NOT " : "", q.s);
+		out.s = arena_fmt(
+		    s->a, "(%s %sIN (%s))", e[0].s, negate ? "NOT " : "", q.s);
 		return grouped(s, out);
 	}
 	sql_want(s, "(");
@@ -1192,7 +1195,8 @@ in_list(struct sql *s, struct ex l, bool negate, size_t tok)
 	sql_want(s, ")");
 	sql_unify(s, e, n, "operator IN");
 	for (size_t i = 1; i < n; i++) {
-		text = arena_fmt(s->a, "%s%s%s", text, i > 1 ? "," : "", e[i].s);
+		text =
+		    arena_fmt(s->a, "%s%s%s", text, i > 1 ? "," : "", e[i].s);
 		inherit(&out, &e[i]);
 	}
 	out.s = arena_fmt(
@@ -1224,8 +1228,8 @@ is_what(struct sql *s, struct ex l, size_t tok)
 		e[1] = sum(s);
 		inherit(&out, &e[1]);
 		sql_unify(s, e, 2, "operator IS DISTINCT FROM");
-		out.s = arena_fmt(s->a, "(%s IS %s%s)", e[0].s,
-		    negate ? "" : "NOT ", e[1].s);
+		out.s = arena_fmt(
+		    s->a, "(%s IS %s%s)", e[0].s, negate ? "" : "NOT ", e[1].s);
 	} else {
 		sql_fail(s, s->at, "Syntax error: Unexpected \"%s\" after IS",
 		    sql_tok(s)->s);
@@ -1254,15 +1258,16 @@ between(struct sql *s, struct ex l, bool negate, size_t tok)
 static struct ex
 comparison(struct sql *s)
 {
-	static const char *const ops[] = {"=", "<>", "!=", "<=", ">=", "<", ">"};
+	static const char *const ops[] = {
+	    "=", "<>", "!=", "<=", ">=", "<", ">"};
 	struct ex l = sum(s);
 
 	for (;;) {
 		size_t tok = s->at;
-		bool negate = sql_is(s, "NOT") &&
-			      (sql_is_at(s, s->at + 1, "IN") ||
-				  sql_is_at(s, s->at + 1, "LIKE") ||
-				  sql_is_at(s, s->at + 1, "BETWEEN"));
+		bool negate =
+		    sql_is(s, "NOT") && (sql_is_at(s, s->at + 1, "IN") ||
+					    sql_is_at(s, s->at + 1, "LIKE") ||
+					    sql_is_at(s, s->at + 1, "BETWEEN"));
 		size_t i = 0;
 
 		s->at += negate;
@@ -1309,8 +1314,9 @@ negation(struct sql *s)
 		return comparison(s);
 	e = negation(s);
 	if (e.t->kind != T_BOOL && e.t->kind != T_NULL)
-		sql_fail(s, tok, "No matching signature for operator NOT for "
-				 "argument types: %s",
+		sql_fail(s, tok,
+		    "No matching signature for operator NOT for "
+		    "argument types: %s",
 		    bq_type_text(s->a, e.t));
 	e.s = arena_fmt(s->a, "(NOT %s)", e.s);
 	e.t = S(BOOL);

@@ -39,8 +39,7 @@ static const struct fn {
     {"REPLACE", "SSS", "S", "replace($1,$2,$3)"},
     {"STRPOS", "SS", "I", "instr($1,$2)"},
     {"STARTS_WITH", "SS", "B", "(substr($1,1,length($2)) = $2)"},
-    {"ENDS_WITH", "SS", "B",
-	"(length($2) = 0 OR substr($1,-length($2)) = $2)"},
+    {"ENDS_WITH", "SS", "B", "(length($2) = 0 OR substr($1,-length($2)) = $2)"},
     {"LPAD", "SIS", "S", "bq_pad($1,$2,$3,1)"},
     {"LPAD", "SI", "S", "bq_pad($1,$2,' ',1)"},
     {"RPAD", "SIS", "S", "bq_pad($1,$2,$3,0)"},
@@ -63,8 +62,7 @@ static const struct fn {
     {"SIGN", "F", "F", "sign($1)"},
     {"MOD", "II", "I", "bq_imod($1,$2)"},
     {"DIV", "II", "I", "bq_idiv($1,$2)"},
-    {"SAFE_DIVIDE", "FF", "F",
-	"CASE WHEN $2 = 0 THEN NULL ELSE $1 / $2 END"},
+    {"SAFE_DIVIDE", "FF", "F", "CASE WHEN $2 = 0 THEN NULL ELSE $1 / $2 END"},
     {"SAFE_DIVIDE", "NN", "1",
 	"CASE WHEN $2 = '0' THEN NULL ELSE bq_ddiv($1,$2,$k) END"},
     {"FLOOR", "F", "F", "floor($1)"},
@@ -160,31 +158,31 @@ fits(const struct ex *e, char want, const struct bq_type **to)
 }
 
 static struct ex
-fill(struct sql *s, const struct fn *f, const struct ex *e, size_t n, size_t tok)
+fill(
+    struct sql *s, const struct fn *f, const struct ex *e, size_t n, size_t tok)
 {
 	static const char letters[] = "SYIFBDT";
-	static const enum bq_kind kinds[] = {T_STRING, T_BYTES, T_INT64,
-	    T_FLOAT64, T_BOOL, T_DATE, T_TIMESTAMP};
+	static const enum bq_kind kinds[] = {
+	    T_STRING, T_BYTES, T_INT64, T_FLOAT64, T_BOOL, T_DATE, T_TIMESTAMP};
 	struct ex r = {.tok = tok};
-	struct buf b = BUF_INIT(64u << 20);
+	struct buf *b = sql_buf(s);
 	const char *letter = strchr(letters, *f->result);
 
 	for (const char *p = f->text; *p != '\0'; p++) {
 		if (*p == '$' && p[1] == 'k')
-			buf_str(&b, e[0].t->kind == T_NUMERIC ? "9" : "38");
+			buf_str(b, e[0].t->kind == T_NUMERIC ? "9" : "38");
 		else if (*p == '$')
-			buf_str(&b, e[p[1] - '1'].s);
+			buf_str(b, e[p[1] - '1'].s);
 		else
-			buf_char(&b, *p);
+			buf_char(b, *p);
 		p += *p == '$';
 	}
-	r.t = *f->result == '1'	  ? e[0].t
-	      : letter == NULL	  ? S(NULL)
-				  : &bq_scalar[kinds[letter - letters]];
+	r.t = *f->result == '1' ? e[0].t
+	      : letter == NULL  ? S(NULL)
+				: &bq_scalar[kinds[letter - letters]];
 	for (size_t i = 0; i < n; i++)
 		take_from(&r, &e[i]);
-	r.s = arena_strn(s->a, b.p, b.len);
-	buf_release(&b);
+	r.s = arena_strn(s->a, b->p, b->len);
 	return r;
 }
 
@@ -197,8 +195,8 @@ exact_ones(struct sql *s, const struct fn *f, struct ex *e, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		enum bq_kind k = e[i].t->kind;
 
-		if (f->args[i] == 'N' && (k == T_BIGNUMERIC ||
-					     (k == T_NUMERIC && t == NULL)))
+		if (f->args[i] == 'N' &&
+		    (k == T_BIGNUMERIC || (k == T_NUMERIC && t == NULL)))
 			t = e[i].t;
 	}
 	if (strchr(f->args, 'N') == NULL)
@@ -266,7 +264,8 @@ call_of(struct sql *s, const char *head, const struct ex *e, size_t n,
 	const char *text = arena_fmt(s->a, "%s(", head);
 
 	for (size_t i = 0; i < n; i++) {
-		text = arena_fmt(s->a, "%s%s%s", text, i > 0 ? "," : "", e[i].s);
+		text =
+		    arena_fmt(s->a, "%s%s%s", text, i > 0 ? "," : "", e[i].s);
 		take_from(&r, &e[i]);
 	}
 	r.s = arena_fmt(s->a, "%s)", text);
@@ -286,8 +285,8 @@ if_of(struct sql *s, size_t tok)
 	e[2] = sql_expr(s);
 	sql_want(s, ")");
 	r.t = sql_unify(s, e + 1, 2, "function IF");
-	r.s = arena_fmt(s->a, "CASE WHEN %s THEN %s ELSE %s END", e[0].s,
-	    e[1].s, e[2].s);
+	r.s = arena_fmt(
+	    s->a, "CASE WHEN %s THEN %s ELSE %s END", e[0].s, e[1].s, e[2].s);
 	r.s = arena_fmt(s->a, "(%s)", r.s);
 	for (size_t i = 0; i < 3; i++)
 		take_from(&r, &e[i]);
@@ -301,9 +300,9 @@ same_type(struct sql *s, const char *name, const char *head, size_t tok)
 	size_t n = arguments(s, e, 64);
 	const struct bq_type *t;
 
-	if (n == 0 || ((strcmp(head, "ifnull") == 0 ||
-			   strcmp(head, "nullif") == 0) &&
-			  n != 2))
+	if (n == 0 ||
+	    ((strcmp(head, "ifnull") == 0 || strcmp(head, "nullif") == 0) &&
+		n != 2))
 		sql_fail(s, tok, "%s: wrong number of arguments", name);
 	t = sql_unify(s, e, n, arena_fmt(s->a, "function %s", name));
 	if (n == 1) {
@@ -349,8 +348,9 @@ part(struct sql *s, const char *known)
 		*p = (char)(*p >= 'a' && *p <= 'z' ? *p - 32 : *p);
 	find = arena_fmt(s->a, " %s ", upper);
 	if (sql_tok(s)->kind != TOK_WORD || strstr(known, find) == NULL)
-		sql_fail(s, tok, "A valid date part name is required but found "
-				 "%s",
+		sql_fail(s, tok,
+		    "A valid date part name is required but found "
+		    "%s",
 		    w);
 	s->at++;
 	return upper;
@@ -400,8 +400,8 @@ shift(struct sql *s, bool dates, bool minus, size_t tok)
 	take_from(&r, &a);
 	take_from(&r, &n);
 	if (dates && strcmp(unit, "DAY") == 0)
-		r.s = arena_fmt(
-		    s->a, "(%s %c %s)", a.s, minus ? '-' : '+', n.s);
+		r.s =
+		    arena_fmt(s->a, "(%s %c %s)", a.s, minus ? '-' : '+', n.s);
 	else
 		r.s = arena_fmt(s->a, "bq_shift(%s,%s%s,'%s',%d)", a.s,
 		    minus ? "-" : "", n.s, unit, dates);
@@ -458,8 +458,8 @@ now(struct sql *s, bool date, size_t tok)
 	if (sql_take(s, "(")) {
 		if (!sql_is(s, ")")) {
 			if (!date || sql_tok(s)->kind != TOK_STRING)
-				sql_fail(s, s->at,
-				    "Syntax error: Expected \")\"");
+				sql_fail(
+				    s, s->at, "Syntax error: Expected \")\"");
 			r.s = arena_fmt(s->a, "bq_day(%lld,%s)",
 			    (long long)s->now_us,
 			    sql_quote(s, sql_tok(s)->s, sql_tok(s)->len));
@@ -528,7 +528,7 @@ sql_window(struct sql *s, struct buf *b)
 static struct ex
 over(struct sql *s, struct ex e)
 {
-	struct buf b = BUF_INIT(1u << 20);
+	struct buf *b = sql_buf(s);
 
 	if (!sql_take(s, "OVER"))
 		return e;
@@ -536,13 +536,12 @@ over(struct sql *s, struct ex e)
 		bool in = s->in_agg;
 
 		s->in_agg = false;
-		sql_window(s, &b);
+		sql_window(s, b);
 		s->in_agg = in;
-		e.s = arena_fmt(s->a, "%s OVER %s", e.s, buf_cstr(&b));
+		e.s = arena_fmt(s->a, "%s OVER %s", e.s, buf_cstr(b));
 	} else {
 		e.s = arena_fmt(s->a, "%s OVER \"%s\"", e.s, sql_name(s));
 	}
-	buf_release(&b);
 	e.agg = false;
 	e.window = true;
 	return e;
@@ -600,9 +599,9 @@ agg_arguments(struct sql *s, struct agg *g, const char *name)
 	sql_want(s, ")");
 }
 
-static const char *const agg_names[] = {"COUNT", "COUNTIF", "SUM", "AVG",
-    "MIN", "MAX", "ANY_VALUE", "LOGICAL_AND", "LOGICAL_OR", "STRING_AGG",
-    "ARRAY_AGG", NULL};
+static const char *const agg_names[] = {"COUNT", "COUNTIF", "SUM", "AVG", "MIN",
+    "MAX", "ANY_VALUE", "LOGICAL_AND", "LOGICAL_OR", "STRING_AGG", "ARRAY_AGG",
+    NULL};
 
 static struct ex
 aggregate(struct sql *s, const char *name, size_t at, size_t tok)
@@ -631,8 +630,7 @@ aggregate(struct sql *s, const char *name, size_t at, size_t tok)
 		if (k != T_BOOL && k != T_NULL)
 			sql_fail(s, tok, "COUNTIF: a BOOL is expected");
 		r.t = S(INT64);
-		r.s = arena_fmt(
-		    s->a, "count(CASE WHEN %s THEN 1 END)", g.x.s);
+		r.s = arena_fmt(s->a, "count(CASE WHEN %s THEN 1 END)", g.x.s);
 		break;
 	case 2:
 	case 3:
@@ -660,8 +658,7 @@ aggregate(struct sql *s, const char *name, size_t at, size_t tok)
 	case 8:
 		if (k != T_BOOL)
 			sql_fail(s, tok, "%s: a BOOL is expected", name);
-		r.s = arena_fmt(
-		    s->a, "%s(%s)", at == 7 ? "min" : "max", g.x.s);
+		r.s = arena_fmt(s->a, "%s(%s)", at == 7 ? "min" : "max", g.x.s);
 		break;
 	case 9:
 		if (k != T_STRING)
@@ -671,13 +668,14 @@ aggregate(struct sql *s, const char *name, size_t at, size_t tok)
 			    g.has_sep ? g.sep.s : "','");
 			break;
 		}
-		r.s = g.has_sep && !g.distinct
-			  ? arena_fmt(s->a, "group_concat(%s,%s)", g.x.s,
-				g.sep.s)
-			  : arena_fmt(s->a, "group_concat(%s%s)", d, g.x.s);
+		r.s =
+		    g.has_sep && !g.distinct
+			? arena_fmt(s->a, "group_concat(%s,%s)", g.x.s, g.sep.s)
+			: arena_fmt(s->a, "group_concat(%s%s)", d, g.x.s);
 		if (g.has_sep && g.distinct)
-			sql_fail(s, tok, "STRING_AGG(DISTINCT ..., ...): not "
-					 "known to this stand-in");
+			sql_fail(s, tok,
+			    "STRING_AGG(DISTINCT ..., ...): not "
+			    "known to this stand-in");
 		break;
 	default:
 		list = arena_alloc(s->a, sizeof *list);
@@ -715,8 +713,8 @@ window_fn(struct sql *s, size_t at, size_t tok)
 	size_t n = arguments(s, e, 3);
 
 	if ((int)n < windows[at].least || (int)n > windows[at].most)
-		sql_fail(s, tok, "%s: wrong number of arguments",
-		    windows[at].name);
+		sql_fail(
+		    s, tok, "%s: wrong number of arguments", windows[at].name);
 	r = call_of(s, windows[at].head, e, n, n == 0 ? S(INT64) : e[0].t, tok);
 	if (!sql_is(s, "OVER"))
 		sql_fail(s, tok,

@@ -439,8 +439,8 @@ from_text(sqlite3_context *c, const char *s, enum bq_kind to)
 }
 
 static bool
-cast_number(sqlite3_context *c, sqlite3_value *v, enum bq_kind from,
-    enum bq_kind to)
+cast_number(
+    sqlite3_context *c, sqlite3_value *v, enum bq_kind from, enum bq_kind to)
 {
 	struct dec d;
 	int64_t i;
@@ -452,9 +452,9 @@ cast_number(sqlite3_context *c, sqlite3_value *v, enum bq_kind from,
 		sqlite3_result_int(c, sqlite3_value_int64(v) != 0);
 		return true;
 	case T_FLOAT64:
-		sqlite3_result_double(
-		    c, from == T_INT64 ? (double)sqlite3_value_int64(v)
-				       : strtod(text_of(v), NULL));
+		sqlite3_result_double(c, from == T_INT64
+					     ? (double)sqlite3_value_int64(v)
+					     : strtod(text_of(v), NULL));
 		return true;
 	case T_INT64:
 		if (from == T_BOOL) {
@@ -537,11 +537,11 @@ cast(sqlite3_context *c, int n, sqlite3_value **v)
 		return;
 	}
 	snprintf(text, sizeof text, "Bad %s value: %.200s",
-	    to == T_BOOL     ? "bool"
-	    : to == T_INT64  ? "int64"
+	    to == T_BOOL      ? "bool"
+	    : to == T_INT64   ? "int64"
 	    : to == T_FLOAT64 ? "double"
-	    : to == T_DATE   ? "date (invalid date)"
-			     : bq_kind_name(to),
+	    : to == T_DATE    ? "date (invalid date)"
+			      : bq_kind_name(to),
 	    text_of(v[0]));
 	sqlite3_result_error(c, text, -1);
 }
@@ -550,8 +550,7 @@ cast(sqlite3_context *c, int n, sqlite3_value **v)
 static void
 leaf(sqlite3_context *c, int n, sqlite3_value **v)
 {
-	enum bq_kind to =
-	    *(const enum bq_kind *)sqlite3_user_data(c);
+	enum bq_kind to = *(const enum bq_kind *)sqlite3_user_data(c);
 
 	(void)n;
 	if (sqlite3_value_type(v[0]) == SQLITE_NULL)
@@ -568,8 +567,8 @@ leaf(sqlite3_context *c, int n, sqlite3_value **v)
 static int
 month_days(int y, int m)
 {
-	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30,
-	    31};
+	static const int days[] = {
+	    31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 
 	return m == 2 && y % 4 == 0 && (y % 100 != 0 || y % 400 == 0)
 		   ? 29
@@ -585,11 +584,11 @@ floor_div(int64_t a, int64_t b)
 static int64_t
 unit_us(const char *unit)
 {
-	return strcmp(unit, "MICROSECOND") == 0	  ? 1
+	return strcmp(unit, "MICROSECOND") == 0   ? 1
 	       : strcmp(unit, "MILLISECOND") == 0 ? 1000
-	       : strcmp(unit, "SECOND") == 0	  ? 1000000
-	       : strcmp(unit, "MINUTE") == 0	  ? 60000000
-	       : strcmp(unit, "HOUR") == 0	  ? 3600000000
+	       : strcmp(unit, "SECOND") == 0      ? 1000000
+	       : strcmp(unit, "MINUTE") == 0      ? 60000000
+	       : strcmp(unit, "HOUR") == 0        ? 3600000000
 						  : DAY_US;
 }
 
@@ -654,8 +653,8 @@ diff(sqlite3_context *c, int n, sqlite3_value **v)
 	if (any_null(n, v))
 		return;
 	if (sqlite3_value_int(v[3]))
-		sqlite3_result_int64(c, ordinal((int32_t)a, unit) -
-					    ordinal((int32_t)b, unit));
+		sqlite3_result_int64(
+		    c, ordinal((int32_t)a, unit) - ordinal((int32_t)b, unit));
 	else
 		sqlite3_result_int64(c, (a - b) / unit_us(unit));
 }
@@ -680,7 +679,9 @@ shift(sqlite3_context *c, int n, sqlite3_value **v)
 	}
 	date_to_civil((int32_t)x, &y, &m, &d);
 	months = y * 12 + m - 1 +
-		 by * (*unit == 'Y' ? 12 : *unit == 'Q' ? 3 : 1);
+		 by * (*unit == 'Y'      ? 12
+			  : *unit == 'Q' ? 3
+					 : 1);
 	y = (int)floor_div(months, 12);
 	m = (int)(months - (int64_t)y * 12) + 1;
 	if (d > month_days(y, m))
@@ -907,8 +908,9 @@ translate(sqlite3_context *c, int n, sqlite3_value **v)
 		return;
 	for (const char *p = from; *p != '\0'; p++) {
 		if ((unsigned char)*p >= 128) {
-			fail(c, "TRANSLATE of what is not ASCII: not known to "
-				"this stand-in%s",
+			fail(c,
+			    "TRANSLATE of what is not ASCII: not known to "
+			    "this stand-in%s",
 			    "");
 			return;
 		}
@@ -1064,8 +1066,7 @@ sha256(sqlite3_context *c, int n, sqlite3_value **v)
 	if (any_null(n, v))
 		return;
 	p = sqlite3_value_blob(v[0]);
-	sha256_one(
-	    p == NULL ? "" : p, (size_t)sqlite3_value_bytes(v[0]), d);
+	sha256_one(p == NULL ? "" : p, (size_t)sqlite3_value_bytes(v[0]), d);
 	sqlite3_result_blob(c, d, SHA_LEN, SQLITE_TRANSIENT);
 }
 
@@ -1078,15 +1079,14 @@ unhex(sqlite3_context *c, int n, sqlite3_value **v)
 
 	if (any_null(n, v))
 		return;
-	for (; s[0] != '\0' && s[1] != '\0' &&
-	       sscanf(s, "%2x", &byte) == 1;
+	for (; s[0] != '\0' && s[1] != '\0' && sscanf(s, "%2x", &byte) == 1;
 	     s += 2)
 		buf_char(&b, (char)byte);
 	if (*s != '\0')
 		fail(c, "Failed to decode invalid hexadecimal string%s", "");
 	else
-		sqlite3_result_blob(c, b.len == 0 ? "" : b.p, (int)b.len,
-		    SQLITE_TRANSIENT);
+		sqlite3_result_blob(
+		    c, b.len == 0 ? "" : b.p, (int)b.len, SQLITE_TRANSIENT);
 	buf_release(&b);
 }
 
@@ -1179,8 +1179,7 @@ bq_functions(sqlite3 *h)
 
 	for (size_t i = 0; i < sizeof plain / sizeof *plain && rc == SQLITE_OK;
 	     i++)
-		rc = sqlite3_create_function_v2(h, plain[i].name,
-		    plain[i].args,
+		rc = sqlite3_create_function_v2(h, plain[i].name, plain[i].args,
 		    /* an error is for the row that has it */
 		    plain[i].args == 0 || plain[i].run == raise_error
 			? SQLITE_UTF8
@@ -1193,7 +1192,7 @@ bq_functions(sqlite3 *h)
 		    sum_inverse, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_create_window_function(h, "bq_davg", 1,
-		    SQLITE_UTF8, (void *)(uintptr_t)"avg", sum_step, sum_value,
+		    SQLITE_UTF8, (void *)(uintptr_t) "avg", sum_step, sum_value,
 		    sum_value, sum_inverse, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_create_function_v2(h, "bq_single", 1, SQLITE_UTF8,
@@ -1202,7 +1201,7 @@ bq_functions(sqlite3 *h)
 		rc = sqlite3_create_function_v2(h, "bq_sorted", 2, SQLITE_UTF8,
 		    NULL, NULL, sorted_step, sorted_final, NULL);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(h, "PRAGMA case_sensitive_like = ON", NULL,
-		    NULL, NULL);
+		rc = sqlite3_exec(
+		    h, "PRAGMA case_sensitive_like = ON", NULL, NULL, NULL);
 	return rc;
 }

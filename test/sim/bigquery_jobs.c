@@ -98,8 +98,7 @@ destination(struct bq_job *j, struct bq_query *q)
 	struct json_span ref = json_member(&j->query, "destinationTable");
 	const char *dataset = bq_text(&bq_forever, &ref, "datasetId");
 	const char *table = bq_text(&bq_forever, &ref, "tableId");
-	const char *write =
-	    bq_text(&bq_forever, &j->query, "writeDisposition");
+	const char *write = bq_text(&bq_forever, &j->query, "writeDisposition");
 	const char *create =
 	    bq_text(&bq_forever, &j->query, "createDisposition");
 	struct bq_dataset *d;
@@ -148,8 +147,8 @@ destination(struct bq_job *j, struct bq_query *q)
 	} else {
 		for (size_t i = 0; i < t->n && why == NULL; i++) {
 			if (i >= q->n ||
-			    strcasecmp(
-				t->field[i].name, q->field[i].name) != 0 ||
+			    strcasecmp(t->field[i].name, q->field[i].name) !=
+				0 ||
 			    !bq_type_same(t->field[i].type, q->field[i].type))
 				why = "Provided Schema does not match the "
 				      "destination table";
@@ -167,15 +166,22 @@ static void
 run_query(struct bq_job *j)
 {
 	struct bq_query *q = &j->q;
-	bool to = !q->dry_run && json_member(&j->query, "destinationTable")
-				     .type == JSON_OBJECT;
+	bool to =
+	    !q->dry_run &&
+	    json_member(&j->query, "destinationTable").type == JSON_OBJECT;
 
+	if (to)
+		bq_do("SAVEPOINT out");
 	bq_run(q);
 	if (q->reason == NULL && to) {
 		q->message = destination(j, q);
 		if (q->message == NULL)
 			q->reason = NULL;
+		else
+			bq_do("ROLLBACK TO out");
 	}
+	if (to)
+		bq_do("RELEASE out");
 	j->reason = q->reason;
 	j->message = q->message;
 	for (struct bq_query *c = q->child; c != NULL; c = c->next) {
@@ -293,20 +299,21 @@ put_status(struct jsonw *w, const struct bq_job *j)
 	jsonw_open(w, "status", &o, '{');
 	if (done && j->reason != NULL)
 		put_error(&o, "errorResult", j->reason, j->message, where);
-	if (done && (j->reason != NULL || j->l.errors > 0 ||
-			j->warning != NULL)) {
+	if (done &&
+	    (j->reason != NULL || j->l.errors > 0 || j->warning != NULL)) {
 		jsonw_open(&o, "errors", &l, '[');
 		if (j->reason != NULL)
 			put_error(&l, NULL, j->reason, j->message, where);
 		for (size_t i = 0; i < j->l.errors; i++)
 			put_error(&l, NULL, "invalid", j->l.error[i], NULL);
 		if (j->warning != NULL)
-			put_error(&l, NULL, j->warning_reason, j->warning, NULL);
+			put_error(
+			    &l, NULL, j->warning_reason, j->warning, NULL);
 		jsonw_end(&l);
 	}
 	jsonw_str(&o, "state",
-	    done	     ? "DONE"
-	    : j->polls < 1   ? "PENDING"
+	    done                                                  ? "DONE"
+	    : j->polls < 1                                        ? "PENDING"
 	    : j->polls == 1 && sim_setting_int("bq_polls", 0) > 1 ? "PENDING"
 								  : "RUNNING");
 	jsonw_end(&o);
@@ -411,8 +418,8 @@ put_job(struct jsonw *w, const struct bq_job *j)
 {
 	jsonw_str(w, "kind", "bigquery#job");
 	if (!j->dry)
-		jsonw_str(w, "id", sim_keep("%s:%s.%s", google_project(),
-				       j->location, j->id));
+		jsonw_str(w, "id",
+		    sim_keep("%s:%s.%s", google_project(), j->location, j->id));
 	jsonw_str(w, "user_email",
 	    sim_setting("bq_email", "robot@weir-test.iam.gserviceaccount.com"));
 	if (!j->dry)
@@ -654,11 +661,10 @@ begin(const struct sim_request *r, const struct json_span *config,
 {
 	struct bq_job *j = arena_alloc(&bq_forever, sizeof *j);
 
-	j->id = id != NULL
-		    ? sim_keep("%s", id)
-		    : sim_keep("job_%016llx",
-			  (unsigned long long)sim_hash(
-			      "job %llu", (unsigned long long)sim_count()));
+	j->id = id != NULL ? sim_keep("%s", id)
+			   : sim_keep("job_%016llx",
+				 (unsigned long long)sim_hash("job %llu",
+				     (unsigned long long)sim_count()));
 	j->location = sim_keep("%s", location);
 	j->config = arena_strn(&bq_forever, config->p, config->len);
 	j->created_ms = bq_now_ms();
@@ -961,8 +967,8 @@ query_begin(const struct sim_request *r, struct sim_answer *a,
 			j = k;
 	}
 	if (j == NULL) {
-		char *config = xasprintf("{\"query\":%.*s}", (int)body->len,
-		    body->p);
+		char *config =
+		    xasprintf("{\"query\":%.*s}", (int)body->len, body->p);
 		struct json_span c = json_value(config);
 
 		j = begin(r, &c, NULL, location == NULL ? "US" : location,

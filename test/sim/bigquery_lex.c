@@ -30,8 +30,7 @@ fail_at(struct sql *s, size_t at, const char *text)
 
 	place(s, at, &line, &col);
 	s->reason = "invalidQuery";
-	s->message =
-	    sim_keep("%s at [%u:%u]", text, line, col);
+	s->message = sim_keep("%s at [%u:%u]", text, line, col);
 	longjmp(*s->fail, 1);
 }
 
@@ -59,6 +58,17 @@ sql_raise(struct sql *s, const char *reason, const char *fmt, ...)
 	s->reason = reason;
 	s->message = sim_keep("%s", text);
 	longjmp(*s->fail, 1);
+}
+
+struct buf *
+sql_buf(struct sql *s)
+{
+	struct bufs *b = arena_alloc(s->a, sizeof *b);
+
+	buf_init(&b->b, 1u << 28);
+	b->next = *s->bufs;
+	*s->bufs = b;
+	return &b->b;
 }
 
 /* ---- the lexer ---- */
@@ -124,7 +134,8 @@ hex_digit(char c)
 static const char *
 escape(struct lexer *x, const char *p, struct buf *b)
 {
-	static const char from[] = "abfnrtv\\?\"'`", to[] = "\a\b\f\n\r\t\v\\?\"'`";
+	static const char from[] = "abfnrtv\\?\"'`",
+			  to[] = "\a\b\f\n\r\t\v\\?\"'`";
 	const char *hit = *p == '\0' ? NULL : strchr(from, *p);
 	unsigned v = 0;
 	char utf8[4];
@@ -156,7 +167,7 @@ escape(struct lexer *x, const char *p, struct buf *b)
 static void
 string(struct lexer *x, const char *start, const char *p, bool raw, bool bytes)
 {
-	struct buf b = BUF_INIT(1u << 24);
+	struct buf *b = sql_buf(x->s);
 	char q = *p;
 	size_t n = p[1] == q && p[2] == q ? 3 : 1;
 	char end[4] = {q, q, q, '\0'};
@@ -164,22 +175,19 @@ string(struct lexer *x, const char *start, const char *p, bool raw, bool bytes)
 	end[n] = '\0';
 	p += n;
 	while (strncmp(p, end, n) != 0) {
-		if (*p == '\0' || (n == 1 && *p == '\n')) {
-			buf_release(&b);
+		if (*p == '\0' || (n == 1 && *p == '\n'))
 			fail_at(x->s, (size_t)(start - x->s->text),
 			    "Syntax error: Unclosed string literal");
-		}
 		if (*p == '\\' && !raw) {
-			p = escape(x, p + 1, &b);
+			p = escape(x, p + 1, b);
 		} else {
 			if (*p == '\\')
-				buf_char(&b, *p++);
-			buf_char(&b, *p++);
+				buf_char(b, *p++);
+			buf_char(b, *p++);
 		}
 	}
-	add(x, bytes ? TOK_BYTES : TOK_STRING, start, b.len > 0 ? b.p : "",
-	    b.len);
-	buf_release(&b);
+	add(x, bytes ? TOK_BYTES : TOK_STRING, start, b->len > 0 ? b->p : "",
+	    b->len);
 	x->p = p + n;
 }
 
@@ -234,8 +242,8 @@ one(struct lexer *x)
 	while (i < 2 && p[i] != '\0' && strchr("rRbB", p[i]) != NULL)
 		i++;
 	if (p[i] == '\'' || p[i] == '"') {
-		bool raw = memchr(p, 'r', i) != NULL ||
-			   memchr(p, 'R', i) != NULL;
+		bool raw =
+		    memchr(p, 'r', i) != NULL || memchr(p, 'R', i) != NULL;
 
 		string(x, p, p + i, raw, i > (raw ? 1u : 0u));
 		return;

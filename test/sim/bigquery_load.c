@@ -135,8 +135,8 @@ bad_record(struct loading *g, const char *what, const char *name, size_t len)
 }
 
 static bool
-in_partition(struct loading *g, const struct bq_field *f,
-    const struct json_span *v)
+in_partition(
+    struct loading *g, const struct bq_field *f, const struct json_span *v)
 {
 	int64_t us;
 	int32_t day;
@@ -173,9 +173,8 @@ load_line(struct loading *g, const char *p, size_t n)
 		    bq_field_find(t->field, t->n, k.p + 1, k.len - 2);
 		size_t at;
 
-		if (f == NULL ||
-		    bq_field_find(g->given, g->n_given, k.p + 1, k.len - 2) ==
-			NULL) {
+		if (f == NULL || bq_field_find(g->given, g->n_given, k.p + 1,
+				     k.len - 2) == NULL) {
 			if (g->ignore_unknown)
 				continue;
 			bad_record(g, "No such field", k.p + 1, k.len - 2);
@@ -267,8 +266,7 @@ load_lines(struct loading *g)
 		    "encountered too many errors, giving up. Rows: %lld; "
 		    "errors: %lld. Please look into the errors[] collection "
 		    "for more details.",
-		    (long long)(g->l->rows + g->l->bad),
-		    (long long)g->l->bad);
+		    (long long)(g->l->rows + g->l->bad), (long long)g->l->bad);
 	if (ok && in.wrong != NULL)
 		return fail(g->l, "invalid",
 		    "Error while reading data, error message: %s", in.wrong);
@@ -352,8 +350,7 @@ has_option(const struct json_span *load, const char *word)
 static bool
 same_layout(struct loading *g, struct arena *m)
 {
-	struct json_span part =
-	    json_member(&g->l->config, "timePartitioning");
+	struct json_span part = json_member(&g->l->config, "timePartitioning");
 	const char *type = bq_text(m, &part, "type");
 	const char *field = bq_text(m, &part, "field");
 	const struct bq_table *t = g->t;
@@ -448,8 +445,7 @@ clear(struct loading *g)
 		bq_do("DELETE FROM %s", t->sql);
 		return;
 	}
-	f = bq_field_find(
-	    t->field, t->n, t->part_field, strlen(t->part_field));
+	f = bq_field_find(t->field, t->n, t->part_field, strlen(t->part_field));
 	if (f->type->kind == T_DATE)
 		bq_do("DELETE FROM %s WHERE \"%s\" = %d", t->sql, f->name,
 		    (int)g->part_day);
@@ -484,9 +480,8 @@ fill(struct loading *g, struct arena *m, const char *write, bool fresh)
 
 	if (!fresh && strcmp(write, "WRITE_EMPTY") == 0 &&
 	    bq_number("SELECT count(*) FROM %s", g->t->sql) > 0)
-		return fail(g->l, "duplicate",
-		    "Already Exists: Table %s:%s.%s", g->l->project,
-		    g->t->dataset->id, g->t->id);
+		return fail(g->l, "duplicate", "Already Exists: Table %s:%s.%s",
+		    g->l->project, g->t->dataset->id, g->t->id);
 	/* The whole table's truncation brings its own schema. */
 	if (!fresh && strcmp(write, "WRITE_TRUNCATE") == 0 &&
 	    g->partition == NULL) {

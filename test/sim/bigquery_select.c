@@ -37,8 +37,8 @@ sql_path(struct sql *s)
 		       (sql_ahead(s, 1)->kind == TOK_WORD ||
 			   sql_ahead(s, 1)->kind == TOK_INT) &&
 		       sql_tok(s)->at + 1 == sql_ahead(s, 1)->at) {
-			word = arena_fmt(s->a, "%s-%s", word,
-			    sql_ahead(s, 1)->s);
+			word =
+			    arena_fmt(s->a, "%s-%s", word, sql_ahead(s, 1)->s);
 			s->at += 2;
 		}
 		for (char *w = word; w != NULL && n < 4;) {
@@ -84,9 +84,8 @@ sql_find(struct sql *s, const struct path *p)
 	d = bq_dataset_find(dataset);
 	if (d == NULL && export_dataset(dataset))
 		return sql_export(s, dataset, p->table);
-	if (d == NULL ||
-	    (s->q->location != NULL &&
-		strcasecmp(s->q->location, d->location) != 0))
+	if (d == NULL || (s->q->location != NULL &&
+			     strcasecmp(s->q->location, d->location) != 0))
 		sql_raise(s, "notFound",
 		    "Not found: Dataset %s:%s was not found in location %s",
 		    s->q->project, dataset,
@@ -106,23 +105,22 @@ src_new(struct sql *s, const char *alias, size_t n)
 }
 
 static struct src *
-src_of_rel(struct sql *s, const struct rel *q, const char *alias,
-    const char *name)
+src_of_rel(
+    struct sql *s, const struct rel *q, const char *alias, const char *name)
 {
 	struct src *f = src_new(s, alias, q->n);
 
 	for (size_t i = 0; i < q->n; i++) {
 		f->col[i].name = q->field[i].name;
 		f->col[i].t = q->field[i].type;
-		f->col[i].sql =
-		    arena_fmt(s->a, "%s.\"%s\"", name, q->col[i]);
+		f->col[i].sql = arena_fmt(s->a, "%s.\"%s\"", name, q->col[i]);
 	}
 	return f;
 }
 
 struct src *
-sql_src_of(struct sql *s, struct bq_table *t, const char *alias,
-    const char *name)
+sql_src_of(
+    struct sql *s, struct bq_table *t, const char *alias, const char *name)
 {
 	struct src *f = src_new(s, alias, t->n);
 
@@ -180,9 +178,10 @@ unnest(struct sql *s, struct buf *out)
 	e = sql_expr(s);
 	sql_want(s, ")");
 	if (e.t->kind != T_ARRAY)
-		sql_fail(s, e.tok, "Values referenced in UNNEST must be "
-				   "arrays. UNNEST contains expression of type "
-				   "%s",
+		sql_fail(s, e.tok,
+		    "Values referenced in UNNEST must be "
+		    "arrays. UNNEST contains expression of type "
+		    "%s",
 		    bq_type_text(s->a, e.t));
 	buf_fmt(out, "json_each(%s) AS %s", e.s, name);
 	alias = alias_of(s, "");
@@ -242,10 +241,9 @@ sql_table(struct sql *s, struct buf *out)
 
 	if (sql_take(s, "UNNEST"))
 		return unnest(s, out);
-	if (sql_is(s, "(") &&
-	    (sql_is_at(s, s->at + 1, "SELECT") ||
-		sql_is_at(s, s->at + 1, "WITH") ||
-		sql_is_at(s, s->at + 1, "("))) {
+	if (sql_is(s, "(") && (sql_is_at(s, s->at + 1, "SELECT") ||
+				  sql_is_at(s, s->at + 1, "WITH") ||
+				  sql_is_at(s, s->at + 1, "("))) {
 		struct scope *up = s->scope;
 
 		s->at++;
@@ -279,8 +277,9 @@ sql_table(struct sql *s, struct buf *out)
 		    p.dataset == NULL ? s->q->default_dataset : p.dataset,
 		    p.table, s->q->location == NULL ? "US" : s->q->location);
 	if (sql_is(s, "FOR"))
-		sql_fail(s, s->at, "FOR SYSTEM_TIME: not known to this "
-				   "stand-in");
+		sql_fail(s, s->at,
+		    "FOR SYSTEM_TIME: not known to this "
+		    "stand-in");
 	alias = alias_of(s, p.table);
 	if (t->view == NULL) {
 		buf_fmt(out, "%s AS %s", t->sql, name);
@@ -292,9 +291,8 @@ sql_table(struct sql *s, struct buf *out)
 }
 
 /* JOIN ... USING (a, b): the columns of both become one. */
-static void
-using(struct sql *s, struct buf *out, struct src *left, struct src *right,
-    const char *kind)
+static void using(struct sql *s, struct buf *out, struct src *left,
+    struct src *right, const char *kind)
 {
 	const char *join = " ON ";
 
@@ -331,8 +329,8 @@ using(struct sql *s, struct buf *out, struct src *left, struct src *right,
 		buf_fmt(out, "%s%s = %s", join, l->sql, r->sql);
 		join = " AND ";
 		if (strcmp(kind, "FULL") == 0)
-			l->sql = arena_fmt(
-			    s->a, "coalesce(%s,%s)", l->sql, r->sql);
+			l->sql =
+			    arena_fmt(s->a, "coalesce(%s,%s)", l->sql, r->sql);
 		else if (strcmp(kind, "RIGHT") == 0)
 			l->sql = r->sql;
 		r->hidden = true;
@@ -416,7 +414,7 @@ struct item {
 struct select {
 	struct item item[COLS_MAX];
 	size_t n;
-	struct buf from, where, group, having, windows, out;
+	struct buf *from, *where, *group, *having, *windows, *out;
 	const char *qualify;
 	bool distinct, has_from, aggregated;
 	size_t list; /* token where the list begins */
@@ -427,8 +425,7 @@ is_from(const struct sql *s, size_t at)
 {
 	return sql_is_at(s, at, "FROM") &&
 	       !(at >= 2 && sql_is_at(s, at - 1, "DISTINCT") &&
-		   (sql_is_at(s, at - 2, "IS") ||
-		       sql_is_at(s, at - 2, "NOT")));
+		   (sql_is_at(s, at - 2, "IS") || sql_is_at(s, at - 2, "NOT")));
 }
 
 static bool
@@ -506,7 +503,8 @@ nth_item(struct sql *s, const struct select *q, size_t nth, size_t tok)
 
 	list_end(s, q->list, nth, &begin);
 	if (begin == SIZE_MAX)
-		sql_fail(s, tok, "GROUP BY is out of SELECT column number range");
+		sql_fail(
+		    s, tok, "GROUP BY is out of SELECT column number range");
 	s->at = begin;
 	e = sql_expr(s);
 	s->at = back;
@@ -566,7 +564,7 @@ group_by(struct sql *s, struct select *q)
 			sql_fail(s, tok, "GROUP BY: over 256");
 		g->key[g->n++] = e.s;
 		/* a number there would be a place in SQLite */
-		buf_fmt(&q->group, "%s(%s)", first ? "" : ", ", e.s);
+		buf_fmt(q->group, "%s(%s)", first ? "" : ", ", e.s);
 		first = false;
 	} while (sql_take(s, ","));
 	q->aggregated = true;
@@ -586,8 +584,7 @@ static bool
 left_out(const struct sql *s, size_t from, size_t to, const char *name)
 {
 	for (size_t i = from; i < to; i++) {
-		if (strcasecmp(s->tok[i].s, name) == 0 &&
-		    !sql_is_at(s, i, ","))
+		if (strcasecmp(s->tok[i].s, name) == 0 && !sql_is_at(s, i, ","))
 			return true;
 	}
 	return false;
@@ -631,16 +628,18 @@ star(struct sql *s, struct select *q, const char *of, size_t tok)
 			add_item(s, q, e, f->alias);
 		}
 		for (size_t i = 0; i < f->n; i++) {
-			struct ex e = {.s = f->col[i].sql, .t = f->col[i].t,
-			    .bare = f->col[i].name, .tok = tok};
+			struct ex e = {.s = f->col[i].sql,
+			    .t = f->col[i].t,
+			    .bare = f->col[i].name,
+			    .tok = tok};
 
 			if ((f->col[i].hidden && of == NULL) ||
 			    left_out(s, from, to, f->col[i].name))
 				continue;
 			sql_use(s, &f->col[i]);
 			for (size_t k = 0; k < reps; k++) {
-				if (strcasecmp(
-					rep_name[k], f->col[i].name) == 0)
+				if (strcasecmp(rep_name[k], f->col[i].name) ==
+				    0)
 					e = rep[k];
 			}
 			add_item(s, q, e, f->col[i].name);
@@ -685,8 +684,7 @@ name_items(struct sql *s, struct select *q)
 
 	for (size_t i = 0; i < q->n; i++) {
 		if (q->item[i].name == NULL)
-			q->item[i].name =
-			    arena_fmt(s->a, "f%u_", anonymous++);
+			q->item[i].name = arena_fmt(s->a, "f%u_", anonymous++);
 		q->item[i].col = q->item[i].name;
 		for (size_t k = 0; k < i; k++) {
 			if (strcasecmp(q->item[k].name, q->item[i].name) == 0)
@@ -715,9 +713,9 @@ windows(struct sql *s, struct select *q)
 		const char *name = sql_name(s);
 
 		sql_want(s, "AS");
-		buf_fmt(&q->windows, "%s\"%s\" AS ", first ? "" : ", ", name);
+		buf_fmt(q->windows, "%s\"%s\" AS ", first ? "" : ", ", name);
 		first = false;
-		sql_window(s, &q->windows);
+		sql_window(s, q->windows);
 	} while (sql_take(s, ","));
 }
 
@@ -751,14 +749,15 @@ tail(struct sql *s, struct select *q)
 		struct ex e = sql_bool(s, "HAVING clause");
 
 		if (!q->aggregated)
-			sql_fail(s, e.tok, "The HAVING clause requires GROUP "
-					   "BY or aggregation");
+			sql_fail(s, e.tok,
+			    "The HAVING clause requires GROUP "
+			    "BY or aggregation");
 		for (size_t i = 0; e.bare != NULL && i < q->n; i++) {
 			if (strcasecmp(e.bare, q->item[i].name) == 0)
 				e.bare = NULL;
 		}
 		check_grouped(s, &e, "HAVING clause");
-		buf_str(&q->having, e.s);
+		buf_str(q->having, e.s);
 	}
 	if (sql_take(s, "QUALIFY"))
 		q->qualify = sql_bool(s, "QUALIFY clause").s;
@@ -771,41 +770,30 @@ tail(struct sql *s, struct select *q)
 static void
 emit(struct sql *s, struct select *q, struct rel *r)
 {
-	buf_str(&q->out, q->distinct ? "SELECT DISTINCT " : "SELECT ");
+	buf_str(q->out, q->distinct ? "SELECT DISTINCT " : "SELECT ");
 	for (size_t i = 0; i < q->n; i++)
-		buf_fmt(&q->out, "%s%s AS \"%s\"", i > 0 ? ", " : "",
+		buf_fmt(q->out, "%s%s AS \"%s\"", i > 0 ? ", " : "",
 		    q->item[i].e.s, q->item[i].col);
 	if (q->qualify != NULL)
-		buf_fmt(&q->out, ", %s AS \"q ualify\"", q->qualify);
-	if (q->from.len > 0)
-		buf_fmt(&q->out, " FROM %s", buf_cstr(&q->from));
-	if (q->where.len > 0)
-		buf_fmt(&q->out, " WHERE %s", buf_cstr(&q->where));
-	if (q->group.len > 0)
-		buf_fmt(&q->out, " GROUP BY %s", buf_cstr(&q->group));
-	if (q->having.len > 0)
-		buf_fmt(&q->out, " HAVING %s", buf_cstr(&q->having));
-	if (q->windows.len > 0)
-		buf_fmt(&q->out, " WINDOW %s", buf_cstr(&q->windows));
-	r->s = arena_strn(s->a, q->out.p, q->out.len);
+		buf_fmt(q->out, ", %s AS \"q ualify\"", q->qualify);
+	if (q->from->len > 0)
+		buf_fmt(q->out, " FROM %s", buf_cstr(q->from));
+	if (q->where->len > 0)
+		buf_fmt(q->out, " WHERE %s", buf_cstr(q->where));
+	if (q->group->len > 0)
+		buf_fmt(q->out, " GROUP BY %s", buf_cstr(q->group));
+	if (q->having->len > 0)
+		buf_fmt(q->out, " HAVING %s", buf_cstr(q->having));
+	if (q->windows->len > 0)
+		buf_fmt(q->out, " WINDOW %s", buf_cstr(q->windows));
+	r->s = arena_strn(s->a, q->out->p, q->out->len);
 	if (q->qualify == NULL)
 		return;
-	buf_reset(&q->out);
+	buf_reset(q->out);
 	for (size_t i = 0; i < q->n; i++)
-		buf_fmt(&q->out, "%s\"%s\"", i > 0 ? ", " : "", q->item[i].col);
+		buf_fmt(q->out, "%s\"%s\"", i > 0 ? ", " : "", q->item[i].col);
 	r->s = arena_fmt(s->a, "SELECT %s FROM (%s) WHERE \"q ualify\"",
-	    buf_cstr(&q->out), r->s);
-}
-
-static void
-release(struct select *q)
-{
-	buf_release(&q->from);
-	buf_release(&q->where);
-	buf_release(&q->group);
-	buf_release(&q->having);
-	buf_release(&q->windows);
-	buf_release(&q->out);
+	    buf_cstr(q->out), r->s);
 }
 
 static struct rel
@@ -824,18 +812,19 @@ core(struct sql *s, struct select *q)
 	end = list_end(s, s->at, SIZE_MAX, &begin);
 	s->at = end;
 	if (sql_take(s, "FROM"))
-		sql_from(s, &q->from);
+		sql_from(s, q->from);
 	if (sql_take(s, "WHERE")) {
-		if (q->from.len == 0)
+		if (q->from->len == 0)
 			sql_fail(s, s->at - 1,
 			    "Query without FROM clause cannot have a WHERE "
 			    "clause");
 		e = sql_bool(s, "WHERE clause");
 		if (e.agg || e.window)
-			sql_fail(s, e.tok, "%s functions are not allowed in "
-					   "WHERE clause",
+			sql_fail(s, e.tok,
+			    "%s functions are not allowed in "
+			    "WHERE clause",
 			    e.agg ? "Aggregate" : "Analytic");
-		buf_str(&q->where, e.s);
+		buf_str(q->where, e.s);
 	}
 	if (sql_take(s, "GROUP"))
 		group_by(s, q);
@@ -844,8 +833,9 @@ core(struct sql *s, struct select *q)
 	s->scope->group->active = true;
 	list(s, q);
 	if (!(ends_list(s, s->at) || sql_is(s, ")")))
-		sql_fail(s, s->at, "Syntax error: Expected end of the list "
-				   "but got \"%s\"",
+		sql_fail(s, s->at,
+		    "Syntax error: Expected end of the list "
+		    "but got \"%s\"",
 		    sql_tok(s)->s);
 	if (sql_is(s, "FROM") || sql_is(s, "WHERE") || sql_is(s, "GROUP"))
 		s->at = end;
@@ -869,8 +859,8 @@ core(struct sql *s, struct select *q)
 /* ---- ORDER BY and LIMIT ---- */
 
 static void
-order_by(struct sql *s, struct buf *out, const struct rel *r,
-    const struct select *q)
+order_by(
+    struct sql *s, struct buf *out, const struct rel *r, const struct select *q)
 {
 	bool first = true;
 
@@ -932,8 +922,8 @@ limit(struct sql *s, struct buf *out)
 		return;
 	buf_fmt(out, " LIMIT %s", sql_convert(s, sql_expr(s), S(INT64)).s);
 	if (sql_take(s, "OFFSET"))
-		buf_fmt(out, " OFFSET %s",
-		    sql_convert(s, sql_expr(s), S(INT64)).s);
+		buf_fmt(
+		    out, " OFFSET %s", sql_convert(s, sql_expr(s), S(INT64)).s);
 }
 
 /* ---- UNION and the like ---- */
@@ -944,7 +934,7 @@ static struct rel select_one(struct sql *s, struct buf *order, bool alone);
 static void
 match(struct sql *s, struct rel *l, struct rel *r, size_t tok, const char *word)
 {
-	struct buf lb = BUF_INIT(1u << 24), rb = BUF_INIT(1u << 24);
+	struct buf *lb = sql_buf(s), *rb = sql_buf(s);
 	bool lc = false, rc = false;
 
 	if (l->n != r->n)
@@ -953,38 +943,35 @@ match(struct sql *s, struct rel *l, struct rel *r, size_t tok, const char *word)
 		    "%zu columns, query 2 has %zu columns",
 		    word, l->n, r->n);
 	for (size_t i = 0; i < l->n; i++) {
-		struct ex e[2] = {
-		    {.s = arena_fmt(s->a, "\"%s\"", l->col[i]),
-			.t = l->field[i].type,
-			.tok = tok},
+		struct ex e[2] = {{.s = arena_fmt(s->a, "\"%s\"", l->col[i]),
+				      .t = l->field[i].type,
+				      .tok = tok},
 		    {.s = arena_fmt(s->a, "\"%s\"", r->col[i]),
 			.t = r->field[i].type,
 			.tok = tok}};
 		const char *was[2] = {e[0].s, e[1].s};
 
-		l->field[i].type = sql_unify(s, e, 2,
-		    arena_fmt(s->a, "%s, column %zu", word, i + 1));
+		l->field[i].type = sql_unify(
+		    s, e, 2, arena_fmt(s->a, "%s, column %zu", word, i + 1));
 		lc = lc || strcmp(was[0], e[0].s) != 0;
 		rc = rc || strcmp(was[1], e[1].s) != 0;
-		buf_fmt(&lb, "%s%s AS \"%s\"", i > 0 ? ", " : "", e[0].s,
-		    l->col[i]);
-		buf_fmt(&rb, "%s%s AS \"%s\"", i > 0 ? ", " : "", e[1].s,
-		    l->col[i]);
+		buf_fmt(
+		    lb, "%s%s AS \"%s\"", i > 0 ? ", " : "", e[0].s, l->col[i]);
+		buf_fmt(
+		    rb, "%s%s AS \"%s\"", i > 0 ? ", " : "", e[1].s, l->col[i]);
 	}
 	if (lc)
-		l->s = arena_fmt(
-		    s->a, "SELECT %s FROM (%s)", buf_cstr(&lb), l->s);
+		l->s =
+		    arena_fmt(s->a, "SELECT %s FROM (%s)", buf_cstr(lb), l->s);
 	if (rc)
-		r->s = arena_fmt(
-		    s->a, "SELECT %s FROM (%s)", buf_cstr(&rb), r->s);
-	buf_release(&lb);
-	buf_release(&rb);
+		r->s =
+		    arena_fmt(s->a, "SELECT %s FROM (%s)", buf_cstr(rb), r->s);
 }
 
 static const char *
 set_operator(struct sql *s)
 {
-	const char *word = sql_is(s, "UNION")	    ? "UNION"
+	const char *word = sql_is(s, "UNION")       ? "UNION"
 			   : sql_is(s, "EXCEPT")    ? "EXCEPT"
 			   : sql_is(s, "INTERSECT") ? "INTERSECT"
 						    : NULL;
@@ -1030,12 +1017,12 @@ select_one(struct sql *s, struct buf *order, bool alone)
 	}
 	sql_want(s, "SELECT");
 	q = arena_alloc(s->a, sizeof *q);
-	buf_init(&q->from, 1u << 26);
-	buf_init(&q->where, 1u << 26);
-	buf_init(&q->group, 1u << 26);
-	buf_init(&q->having, 1u << 26);
-	buf_init(&q->windows, 1u << 26);
-	buf_init(&q->out, 1u << 26);
+	q->from = sql_buf(s);
+	q->where = sql_buf(s);
+	q->group = sql_buf(s);
+	q->having = sql_buf(s);
+	q->windows = sql_buf(s);
+	q->out = sql_buf(s);
 	s->scope = &in;
 	s->in_agg = false;
 	r = core(s, q);
@@ -1044,7 +1031,6 @@ select_one(struct sql *s, struct buf *order, bool alone)
 	emit(s, q, &r);
 	s->scope = in.outer;
 	s->in_agg = agg;
-	release(q);
 	return r;
 }
 
@@ -1054,7 +1040,8 @@ with(struct sql *s, struct buf *out)
 	bool first = true;
 
 	if (sql_is(s, "RECURSIVE"))
-		sql_fail(s, s->at, "WITH RECURSIVE: not known to this stand-in");
+		sql_fail(
+		    s, s->at, "WITH RECURSIVE: not known to this stand-in");
 	buf_str(out, "WITH ");
 	do {
 		struct cte *c = arena_alloc(s->a, sizeof *c);
@@ -1068,8 +1055,8 @@ with(struct sql *s, struct buf *out)
 		c->rel = sql_query(s);
 		s->scope = up;
 		sql_want(s, ")");
-		buf_fmt(out, "%s%s AS (%s)", first ? "" : ", ", c->sql,
-		    c->rel.s);
+		buf_fmt(
+		    out, "%s%s AS (%s)", first ? "" : ", ", c->sql, c->rel.s);
 		first = false;
 		c->next = s->ctes;
 		s->ctes = c;
@@ -1080,7 +1067,7 @@ with(struct sql *s, struct buf *out)
 struct rel
 sql_query(struct sql *s)
 {
-	struct buf out = BUF_INIT(1u << 26), order = BUF_INIT(1u << 24);
+	struct buf *out = sql_buf(s), *order = sql_buf(s);
 	struct cte *up = s->ctes;
 	const char *op;
 	struct rel r, next;
@@ -1089,25 +1076,23 @@ sql_query(struct sql *s)
 	if (++s->depth > 200)
 		sql_fail(s, s->at, "nested too deeply");
 	if (sql_take(s, "WITH"))
-		with(s, &out);
-	r = select_one(s, &order, true);
+		with(s, out);
+	r = select_one(s, order, true);
 	tok = s->at;
 	while ((op = set_operator(s)) != NULL) {
-		next = select_one(s, &order, false);
+		next = select_one(s, order, false);
 		match(s, &r, &next, tok, op);
 		r.s = arena_fmt(s->a, "%s %s %s", r.s, op, next.s);
 		if (!more_follows(s) && sql_take(s, "ORDER"))
-			order_by(s, &order, &r, NULL);
+			order_by(s, order, &r, NULL);
 		tok = s->at;
 	}
-	limit(s, &order);
-	buf_str(&out, r.s);
-	buf_str(&out, buf_cstr(&order));
-	r.s = arena_strn(s->a, out.p, out.len);
+	limit(s, order);
+	buf_str(out, r.s);
+	buf_str(out, buf_cstr(order));
+	r.s = arena_strn(s->a, out->p, out->len);
 	s->ctes = up;
 	s->depth--;
-	buf_release(&out);
-	buf_release(&order);
 	return r;
 }
 

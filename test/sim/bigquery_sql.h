@@ -23,7 +23,7 @@ enum tok_kind {
 
 struct tok {
 	enum tok_kind kind;
-	const char *s; /* ends with NUL */
+	const char *s;  /* ends with NUL */
 	size_t len, at; /* at: byte in the text */
 };
 
@@ -95,8 +95,15 @@ struct use {
 	struct use *next;
 };
 
+/* Buffers of a run, released at its end however that comes. */
+struct bufs {
+	struct buf b;
+	struct bufs *next;
+};
+
 struct sql {
 	struct arena *a;
+	struct bufs **bufs;
 	struct bq_query *q;
 	jmp_buf *fail;
 	const char *reason, *message;
@@ -117,13 +124,14 @@ struct sql {
 /* ---- bigquery_lex.c ---- */
 
 void sql_lex(struct sql *s, const char *text);
+struct buf *sql_buf(struct sql *s);
 _Noreturn void sql_fail(struct sql *s, size_t tok, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 _Noreturn void sql_raise(struct sql *s, const char *reason, const char *fmt,
     ...) __attribute__((format(printf, 3, 4)));
 const struct tok *sql_tok(const struct sql *s); /* the one at hand */
 const struct tok *sql_ahead(const struct sql *s, size_t n);
-bool sql_is(const struct sql *s, const char *word);   /* keyword or sign */
+bool sql_is(const struct sql *s, const char *word); /* keyword or sign */
 bool sql_is_at(const struct sql *s, size_t at, const char *word);
 bool sql_take(struct sql *s, const char *word);
 void sql_want(struct sql *s, const char *word);
@@ -171,8 +179,8 @@ struct path {
 };
 struct path sql_path(struct sql *s);
 struct bq_table *sql_find(struct sql *s, const struct path *p);
-struct src *sql_src_of(struct sql *s, struct bq_table *t, const char *alias,
-    const char *name);
+struct src *sql_src_of(
+    struct sql *s, struct bq_table *t, const char *alias, const char *name);
 void sql_window(struct sql *s, struct buf *b); /* OVER's parenthesis */
 /* Where the list at hand ends: at FROM, WHERE or the like. */
 size_t sql_list_end(const struct sql *s);

@@ -55,8 +55,8 @@ perform(struct sql *s, const char *text)
 	if (s->q->dry_run) {
 		if (sqlite3_prepare_v2(bq_db(), text, -1, &st, NULL) !=
 		    SQLITE_OK)
-			sql_raise(s, "invalidQuery", "%s",
-			    sqlite3_errmsg(bq_db()));
+			sql_raise(
+			    s, "invalidQuery", "%s", sqlite3_errmsg(bq_db()));
 		sqlite3_finalize(st);
 	} else {
 		exec(s, text);
@@ -333,8 +333,9 @@ columns(struct sql *s, const struct bq_table *t, size_t *index)
 			    name, t->id);
 		for (size_t i = 0; i < n; i++) {
 			if (index[i] == (size_t)(f - t->field))
-				sql_fail(s, tok, "INSERT has columns with "
-						 "duplicate name: %s",
+				sql_fail(s, tok,
+				    "INSERT has columns with "
+				    "duplicate name: %s",
 				    name);
 		}
 		index[n++] = (size_t)(f - t->field);
@@ -384,15 +385,15 @@ joined(struct sql *s, const char *const *value, size_t n)
 	const char *text = "";
 
 	for (size_t i = 0; i < n; i++)
-		text = arena_fmt(
-		    s->a, "%s%s%s", text, i > 0 ? "," : "", value[i]);
+		text =
+		    arena_fmt(s->a, "%s%s%s", text, i > 0 ? "," : "", value[i]);
 	return text;
 }
 
 /* INSERT ... SELECT: the query with the columns' types. */
 static const char *
-insert_query(struct sql *s, const struct bq_table *t, const size_t *index,
-    size_t n)
+insert_query(
+    struct sql *s, const struct bq_table *t, const size_t *index, size_t n)
 {
 	size_t tok = s->at;
 	struct rel q = sql_query(s);
@@ -405,8 +406,7 @@ insert_query(struct sql *s, const struct bq_table *t, const size_t *index,
 		    q.n, n);
 	for (size_t i = 0; i < n; i++) {
 		const struct bq_field *f = &t->field[index[i]];
-		struct ex e = {
-		    .s = arena_fmt(s->a, "\"%s\"", q.col[i]),
+		struct ex e = {.s = arena_fmt(s->a, "\"%s\"", q.col[i]),
 		    .t = q.field[i].type,
 		    .tok = tok};
 
@@ -503,7 +503,7 @@ static void
 update(struct sql *s)
 {
 	struct scope in = {NULL, NULL, NULL};
-	struct buf from = BUF_INIT(1u << 26);
+	struct buf *from = sql_buf(s);
 	const char *name, *alias, *set = "", *where, *more = "";
 	struct bq_table *t;
 	struct src *me;
@@ -519,10 +519,9 @@ update(struct sql *s)
 	s->at = sql_list_end(s);
 	s->scope = &in;
 	if (sql_take(s, "FROM")) {
-		sql_from(s, &from);
-		more = arena_fmt(s->a, " FROM %s", buf_cstr(&from));
+		sql_from(s, from);
+		more = arena_fmt(s->a, " FROM %s", buf_cstr(from));
 	}
-	buf_release(&from);
 	me->next = in.srcs;
 	in.srcs = me;
 	if (!sql_take(s, "WHERE"))
@@ -562,8 +561,7 @@ update(struct sql *s)
 	touch(s, t);
 }
 
-static void
-delete(struct sql *s)
+static void delete (struct sql *s)
 {
 	struct scope in = {NULL, NULL, NULL};
 	const char *name, *alias;
@@ -634,15 +632,16 @@ rows_of(struct sql *s, const struct merge *m, enum side side, const char *cond)
 {
 	const char *t = arena_fmt(
 	    s->a, "JOIN %s AS %s ON %s.rowid = p.t", m->t->sql, m->tn, m->tn);
-	const char *c = arena_fmt(
-	    s->a, "JOIN m_src AS %s ON %s.rowid = p.s", m->sn, m->sn);
+	const char *c =
+	    arena_fmt(s->a, "JOIN m_src AS %s ON %s.rowid = p.s", m->sn, m->sn);
 
-	return arena_fmt(s->a, "FROM m_pair AS p %s %s WHERE p.done = 0 AND "
-			       "%s AND %s",
+	return arena_fmt(s->a,
+	    "FROM m_pair AS p %s %s WHERE p.done = 0 AND "
+	    "%s AND %s",
 	    side != SOURCE_ONLY ? t : "", side != TARGET_ONLY ? c : "",
-	    side == BOTH	    ? "p.t IS NOT NULL AND p.s IS NOT NULL"
+	    side == BOTH          ? "p.t IS NOT NULL AND p.s IS NOT NULL"
 	    : side == SOURCE_ONLY ? "p.t IS NULL"
-				    : "p.s IS NULL",
+				  : "p.s IS NULL",
 	    cond);
 }
 
@@ -674,13 +673,12 @@ merge_insert(struct sql *s, struct merge *m, const char *rows)
 		one_row(s, m->t, index, n, value);
 	}
 	for (size_t i = 0; i < n; i++) {
-		values =
-		    arena_fmt(s->a, "%s, %s AS v%zu", values, value[i], i);
+		values = arena_fmt(s->a, "%s, %s AS v%zu", values, value[i], i);
 		names = arena_fmt(s->a, "%s%sv%zu", names, i > 0 ? "," : "", i);
 	}
-	exec(s, arena_fmt(s->a,
-		    "CREATE TABLE m_do%u AS SELECT p.rowid AS pr%s %s",
-		    m->clause, values, rows));
+	exec(s,
+	    arena_fmt(s->a, "CREATE TABLE m_do%u AS SELECT p.rowid AS pr%s %s",
+		m->clause, values, rows));
 	m->apply = arena_fmt(s->a,
 	    "%sINSERT INTO %s (%s) SELECT %s FROM m_do%u;", m->apply, m->t->sql,
 	    names_of(s, m->t, index, n), names, m->clause);
@@ -696,8 +694,8 @@ merge_update(struct sql *s, struct merge *m, const char *rows)
 	for (size_t i = 0; i < l->n; i++) {
 		values = arena_fmt(s->a, "%s, %s AS v%zu", values, l->e[i], i);
 		set = arena_fmt(s->a, "%s%s\"%s\" = m_do%u.v%zu", set,
-		    i > 0 ? ", " : "", m->t->field[l->index[i]].name,
-		    m->clause, i);
+		    i > 0 ? ", " : "", m->t->field[l->index[i]].name, m->clause,
+		    i);
 	}
 	exec(s, arena_fmt(s->a,
 		    "CREATE TABLE m_do%u AS SELECT p.rowid AS pr, p.t AS t%s "
@@ -776,14 +774,14 @@ merge_clause(struct sql *s, struct merge *m)
 static void
 merge_source(struct sql *s, struct merge *m)
 {
-	struct buf text = BUF_INIT(1u << 26);
+	struct buf *text = sql_buf(s);
 	struct scope in = {NULL, NULL, NULL};
 	const char *list = "";
 	struct bq_field *f;
 	struct src *src;
 
 	s->scope = &in;
-	src = sql_table(s, &text);
+	src = sql_table(s, text);
 	s->scope = NULL;
 	m->sn = arena_fmt(s->a, "t%u", ++s->alias);
 	f = arena_alloc(s->a, (src->n + 1) * sizeof *f);
@@ -791,16 +789,15 @@ merge_source(struct sql *s, struct merge *m)
 		f[i].name = src->col[i].name;
 		f[i].type = src->col[i].t;
 		sql_use(s, &src->col[i]);
-		list = arena_fmt(s->a, "%s%s%s", list, i > 0 ? "," : "",
-		    src->col[i].sql);
+		list = arena_fmt(
+		    s->a, "%s%s%s", list, i > 0 ? "," : "", src->col[i].sql);
 		src->col[i].sql =
 		    arena_fmt(s->a, "%s.\"%s\"", m->sn, f[i].name);
 		src->col[i].table = NULL;
 	}
 	make_table(s, "m_src", f, src->n);
 	exec(s, arena_fmt(s->a, "INSERT INTO m_src SELECT %s FROM %s", list,
-		    buf_cstr(&text)));
-	buf_release(&text);
+		    buf_cstr(text)));
 	m->source.field = f;
 	m->source.n = src->n;
 	m->ss = src;
@@ -881,11 +878,11 @@ options(struct sql *s, struct options *o)
 		} else if (strcasecmp(name, "expiration_timestamp") == 0) {
 			o->has_expires = true;
 			o->expires_ms =
-			    value_of(s, arena_fmt(s->a, "SELECT %s",
-					    sql_convert(s, e, S(TIMESTAMP)).s)) /
+			    value_of(
+				s, arena_fmt(s->a, "SELECT %s",
+				       sql_convert(s, e, S(TIMESTAMP)).s)) /
 			    1000;
-		} else if (strcasecmp(name, "partition_expiration_days") ==
-			   0) {
+		} else if (strcasecmp(name, "partition_expiration_days") == 0) {
 			o->part_expire = arena_fmt(s->a, "%lld",
 			    86400000 * (long long)value_of(s,
 					   arena_fmt(s->a, "SELECT %s", e.s)));
@@ -918,12 +915,12 @@ column_list(struct sql *s, struct bq_field *f, size_t max)
 			    sql_tok(s)->s);
 		f[n].name = sql_name(s);
 		if (bq_field_find(f, n, f[n].name, strlen(f[n].name)) != NULL)
-			sql_fail(s, tok, "Duplicate column name %s",
-			    f[n].name);
+			sql_fail(s, tok, "Duplicate column name %s", f[n].name);
 		f[n].type = sql_type(s);
 		if (sql_is(s, "DEFAULT"))
-			sql_fail(s, s->at, "DEFAULT: not known to this "
-					   "stand-in");
+			sql_fail(s, s->at,
+			    "DEFAULT: not known to this "
+			    "stand-in");
 		if (sql_take(s, "NOT")) {
 			sql_want(s, "NULL");
 			f[n].required = true;
@@ -952,8 +949,9 @@ partition_by(struct sql *s, struct bq_table *t)
 			     strcasecmp(name, "TIMESTAMP_TRUNC") == 0;
 
 		if (!trunc && strcasecmp(name, "DATE") != 0)
-			sql_fail(s, tok, "PARTITION BY %s: not known to this "
-					 "stand-in",
+			sql_fail(s, tok,
+			    "PARTITION BY %s: not known to this "
+			    "stand-in",
 			    name);
 		name = sql_name(s);
 		if (trunc) {
@@ -986,8 +984,8 @@ cluster_by(struct sql *s, struct bq_table *t)
 		if (f == NULL)
 			sql_fail(s, tok, "Unrecognized name: %s", name);
 		if (t->clusters == 4)
-			sql_fail(s, tok,
-			    "Cannot cluster by more than 4 columns");
+			sql_fail(
+			    s, tok, "Cannot cluster by more than 4 columns");
 		if (f->type->kind == T_FLOAT64 || f->type->kind >= T_STRUCT)
 			sql_fail(s, tok, "CLUSTER BY %s: of type %s", name,
 			    bq_type_text(s->a, f->type));
@@ -1026,8 +1024,8 @@ dataset_for(struct sql *s, struct path *p)
 }
 
 static void
-take_table(struct bq_table *t, const struct bq_table *shape,
-    const struct options *o)
+take_table(
+    struct bq_table *t, const struct bq_table *shape, const struct options *o)
 {
 	t->field = bq_fields_copy(shape->field, shape->n);
 	t->n = shape->n;
@@ -1091,8 +1089,7 @@ create_head(struct sql *s, struct create *c, const char *kind)
 		    kind);
 	c->d = dataset_for(s, &c->p);
 	if (!bq_name_ok(c->p.table, true))
-		sql_fail(
-		    s, c->p.tok, "Invalid table ID \"%s\".", c->p.table);
+		sql_fail(s, c->p.tok, "Invalid table ID \"%s\".", c->p.table);
 	c->old = bq_table_find(c->d, c->p.table);
 	if (c->old != NULL && !c->replace && !c->unless)
 		sql_raise(s, "duplicate", "Already Exists: Table %s:%s.%s",
@@ -1121,8 +1118,9 @@ create_table(struct sql *s, struct create *c)
 		     at++)
 			depth += sql_is_at(s, at, "(") - sql_is_at(s, at, ")");
 		if (s->tok[at].kind == TOK_END)
-			sql_fail(s, back, "Syntax error: Expected \"(\" or "
-					  "keyword AS");
+			sql_fail(s, back,
+			    "Syntax error: Expected \"(\" or "
+			    "keyword AS");
 		s->at = at + 1;
 		q = sql_query(s);
 		settle_types(s, &q);
@@ -1140,13 +1138,16 @@ create_table(struct sql *s, struct create *c)
 		sql_want(s, "AS");
 		s->at = query;
 	} else if (sql_is(s, "AS")) {
-		sql_fail(s, s->at, "columns and AS: not known to this "
-				   "stand-in");
+		sql_fail(s, s->at,
+		    "columns and AS: not known to this "
+		    "stand-in");
 	}
 	end_of(s);
 	charge(s);
 	ddl(s, q.s != NULL ? "CREATE_TABLE_AS_SELECT" : "CREATE_TABLE",
-	    c->old == NULL ? "CREATE" : c->unless ? "SKIP" : "REPLACE",
+	    c->old == NULL ? "CREATE"
+	    : c->unless    ? "SKIP"
+			   : "REPLACE",
 	    c->d == NULL ? NULL : c->d->id, c->p.table);
 	if ((c->old != NULL && c->unless) || s->q->dry_run)
 		return;
@@ -1155,8 +1156,8 @@ create_table(struct sql *s, struct create *c)
 		take_table(t, &shape, &o);
 		make_table(s, t->sql, t->field, t->n);
 		if (q.s != NULL)
-			exec(s, arena_fmt(
-				    s->a, "INSERT INTO %s %s", t->sql, q.s));
+			exec(s,
+			    arena_fmt(s->a, "INSERT INTO %s %s", t->sql, q.s));
 		return;
 	}
 	/* The rows first: they may come from the table that goes. */
@@ -1193,7 +1194,9 @@ create_view(struct sql *s, struct create *c)
 	settle_types(s, &q);
 	end_of(s);
 	ddl(s, "CREATE_VIEW",
-	    c->old == NULL ? "CREATE" : c->unless ? "SKIP" : "REPLACE",
+	    c->old == NULL ? "CREATE"
+	    : c->unless    ? "SKIP"
+			   : "REPLACE",
 	    c->d->id, c->p.table);
 	if ((c->old != NULL && c->unless) || s->q->dry_run)
 		return;
@@ -1209,8 +1212,8 @@ create_view(struct sql *s, struct create *c)
 	shape.n = q.n;
 	take_table(t, &shape, &o);
 	t->expires_ms = o.has_expires ? o.expires_ms : 0;
-	t->view = sim_keep(
-	    "%.*s", (int)(sql_tok(s)->at - from), s->text + from);
+	t->view =
+	    sim_keep("%.*s", (int)(sql_tok(s)->at - from), s->text + from);
 }
 
 static void
@@ -1226,19 +1229,21 @@ create_schema(struct sql *s)
 	}
 	p = sql_path(s);
 	if (sql_is(s, "OPTIONS"))
-		sql_fail(s, s->at, "OPTIONS of a schema: not known to this "
-				   "stand-in");
+		sql_fail(s, s->at,
+		    "OPTIONS of a schema: not known to this "
+		    "stand-in");
 	end_of(s);
 	ddl(s, "CREATE_SCHEMA", "CREATE", p.table, "");
 	if (bq_dataset_find(p.table) != NULL) {
 		if (!unless)
-			sql_raise(s, "duplicate", "Already Exists: Dataset %s:%s",
-			    s->q->project, p.table);
+			sql_raise(s, "duplicate",
+			    "Already Exists: Dataset %s:%s", s->q->project,
+			    p.table);
 		return;
 	}
 	if (!s->q->dry_run)
-		bq_dataset_add(p.table,
-		    s->q->location == NULL ? "US" : s->q->location);
+		bq_dataset_add(
+		    p.table, s->q->location == NULL ? "US" : s->q->location);
 }
 
 static void
@@ -1299,9 +1304,9 @@ drop(struct sql *s)
 		sql_raise(s, "notFound", "Not found: Table %s:%s.%s",
 		    s->q->project, p.dataset, p.table);
 	if (t != NULL && (t->view != NULL) != view)
-		sql_raise(s, "invalid",
-		    "Cannot drop %s:%s.%s: it is a %s", s->q->project,
-		    p.dataset, p.table, t->view != NULL ? "VIEW" : "TABLE");
+		sql_raise(s, "invalid", "Cannot drop %s:%s.%s: it is a %s",
+		    s->q->project, p.dataset, p.table,
+		    t->view != NULL ? "VIEW" : "TABLE");
 	ddl(s, view ? "DROP_VIEW" : "DROP_TABLE", t == NULL ? "SKIP" : "DROP",
 	    p.dataset, p.table);
 	if (t != NULL && !s->q->dry_run)
@@ -1345,8 +1350,9 @@ alter(struct sql *s)
 			f[n].name = sql_name(s);
 			f[n].type = sql_type(s);
 			if (sql_is(s, "NOT"))
-				sql_fail(s, s->at, "Cannot add a REQUIRED "
-						   "column to a table");
+				sql_fail(s, s->at,
+				    "Cannot add a REQUIRED "
+				    "column to a table");
 			old = bq_field_find(f, n, f[n].name, strlen(f[n].name));
 			if (old != NULL && !unless)
 				sql_fail(s, s->at, "Column already exists: %s",
@@ -1379,8 +1385,8 @@ begin(struct sql *s)
 		sql_fail(s, s->at, "BEGIN ... END: not known to this stand-in");
 	end_of(s);
 	if (r->in_tx)
-		sql_raise(s, "invalidQuery",
-		    "Transaction is already in progress");
+		sql_raise(
+		    s, "invalidQuery", "Transaction is already in progress");
 	r->now->kind = "BEGIN_TRANSACTION";
 	exec(s, "SAVEPOINT tx");
 	r->in_tx = true;
@@ -1433,8 +1439,9 @@ assert_that(struct sql *s)
 
 	if (sql_take(s, "AS")) {
 		if (sql_tok(s)->kind != TOK_STRING)
-			sql_fail(s, s->at, "Syntax error: Expected string "
-					   "literal");
+			sql_fail(s, s->at,
+			    "Syntax error: Expected string "
+			    "literal");
 		text = sql_tok(s)->s;
 		s->at++;
 	}
@@ -1632,12 +1639,16 @@ void
 bq_run(struct bq_query *q)
 {
 	struct arena a = {NULL};
-	struct run r = {.s = {.a = &a, .q = q}, .q = q, .now = q};
+	struct bufs *bufs = NULL;
+	struct run r = {
+	    .s = {.a = &a, .bufs = &bufs, .q = q}, .q = q, .now = q};
 
 	q->inserted = -1;
 	bq_db();
 	guarded(&r);
 	for (struct bq_table *t = r.s.temps; t != NULL; t = t->next)
 		bq_do("DROP TABLE IF EXISTS %s", t->sql);
+	for (; bufs != NULL; bufs = bufs->next)
+		buf_release(&bufs->b);
 	arena_release(&a);
 }

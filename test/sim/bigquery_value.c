@@ -29,8 +29,8 @@ bq_parse_timestamp(const char *p, size_t n, int64_t *us)
 		text[10] = 'T';
 	/* The zone: none is UTC, "+00" is "+00:00". */
 	z = text + n - 1;
-	while (z > text + 10 && *z != '+' && *z != '-' && *z != 'Z' &&
-	       *z != 'z')
+	while (
+	    z > text + 10 && *z != '+' && *z != '-' && *z != 'Z' && *z != 'z')
 		z--;
 	zone = z > text + 10 ? n - (size_t)(z - text) : 0;
 	if (zone == 0)
@@ -115,8 +115,8 @@ scalar(sqlite3_stmt *st, int at, enum bq_kind kind, const struct json_span *v,
 	if (v->type == JSON_OBJECT || v->type == JSON_ARRAY) {
 		if (kind == T_JSON) {
 			if (at >= 0)
-				sqlite3_bind_text(
-				    st, at, v->p, (int)v->len, SQLITE_TRANSIENT);
+				sqlite3_bind_text(st, at, v->p, (int)v->len,
+				    SQLITE_TRANSIENT);
 			return NULL;
 		}
 		return v->type == JSON_ARRAY

@@ -154,7 +154,7 @@ google_allowed(
 		return false;
 	}
 	if (api == API_IAM ? has_word(t->scope, SCOPE "cloud-platform")
-	    : bq       ? has_word(t->scope, SCOPE "bigquery") ||
+	    : bq           ? has_word(t->scope, SCOPE "bigquery") ||
 		       (api == API_BQ &&
 			   has_word(t->scope, SCOPE "bigquery.readonly")) ||
 		       has_word(t->scope, SCOPE "cloud-platform")
@@ -646,8 +646,8 @@ restate(const char *name, struct buf *text)
 		return;
 	for (size_t i = 0; i < len; row++) {
 		char *end = memchr(text->p + i, '\n', len - i), *p;
-		size_t size = end == NULL ? len - i
-					  : (size_t)(end - text->p) + 1 - i;
+		size_t size =
+		    end == NULL ? len - i : (size_t)(end - text->p) + 1 - i;
 		size_t to = text->len;
 
 		if (row % 10 == 0 && end != NULL) {
@@ -656,7 +656,8 @@ restate(const char *name, struct buf *text)
 			p = memmem(text->p + to, size, at, sizeof at - 1);
 			if (p != NULL) {
 				p += sizeof at - 1;
-				p = memchr(p, '"', (size_t)(text->p + text->len - p));
+				p = memchr(
+				    p, '"', (size_t)(text->p + text->len - p));
 			}
 			if (p != NULL) /* its last digit */
 				p[-1] = (char)('0' + (p[-1] - '0' + 5) % 10);
@@ -928,8 +929,8 @@ dataset_ok(const struct sim_request *r, struct sim_answer *a,
 	}
 	if (export_dataset(r->P_DATASET))
 		return true;
-	google_error(a, 404, "notFound", "NOT_FOUND", "Not found: Dataset %s:%s",
-	    r->P_PROJECT, r->P_DATASET);
+	google_error(a, 404, "notFound", "NOT_FOUND",
+	    "Not found: Dataset %s:%s", r->P_PROJECT, r->P_DATASET);
 	return false;
 }
 
