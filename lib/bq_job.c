@@ -286,6 +286,8 @@ poll_job(struct bq *b, struct bq_job *j)
 		pause =
 		    pause * 3 / 2 < POLL_MAX_MS ? pause * 3 / 2 : POLL_MAX_MS;
 		rc = get_patient(b, j);
+		if (sig_pending() != 0 && j->state == BQ_RUNNING)
+			continue; /* said above */
 		if (rc != RC_OK)
 			return fail_job(b, j, BQ_UNKNOWN, rc);
 	}

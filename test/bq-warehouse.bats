@@ -170,6 +170,26 @@ FAULTS_THAT_PASS='"do":"status","status":503
 	done
 }
 
+@test "a signal ends the wait, the job goes on, and the same run takes it up" {
+	local pid i
+	start --set bq_polls=8
+	make_datasets
+	RUN_ID=r1 bq-query "${NET[@]}" --backoff 100 --write 'INSERT INTO `analytics_ops.freezes` (source_system, feed, reason) VALUES ("s", "f", "r")' >out 2>err 3>&- &
+	pid=$!
+	for ((i = 0; i < 500; i++)); do
+		(($(requests "GET $JOBS/bqquery_") == 0)) || break
+		sleep 0.02
+	done
+	kill -TERM $pid
+	i=0
+	wait $pid || i=$?
+	assert_equal "$i" 143
+	[[ ! -s out ]]
+	grep -q 'interrupted; job bqquery_[0-9a-f]* goes on' err
+	RUN_ID=r1 ask --write 'INSERT INTO `analytics_ops.freezes` (source_system, feed, reason) VALUES ("s", "f", "r")' >out
+	assert_equal "$(jq -c '[.found, .inserted]' out)" '[true,1]'
+}
+
 @test "rows come in pages, all and in order, and a cut page is asked again" {
 	start --set bq_page_bytes=2000
 	make_datasets
