@@ -40,7 +40,7 @@
           # These have a row each day, of 0 when nothing happened.
           "platforms": ["web", "ios", "android"],
           "zone": "Europe/Stockholm",
-          "window": 4,
+          "window": 7,
           "lag": 3
         },
         # One entry a feed. Campaigns are what money and actions are counted
@@ -87,7 +87,7 @@
           "ids": ["com.example.betet"],
           "platforms": ["web", "ios", "android"],
           "zone": "Europe/Stockholm",
-          "window": 4,
+          "window": 7,
           "lag": 3
         },
         "meta": {

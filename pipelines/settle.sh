@@ -211,8 +211,8 @@ tell_fetched() { # FEED
 # Appends to TASKS the days of a feed that must be staged; what need not is said
 # now. Sets DONE to the gravest of those.
 declare -a TASKS=()
-plan_days() { # FEED
-	local day st list
+plan_days() { # FEED [STATUS OF THE FETCH]
+	local day st list said='' gone=''
 	DONE=0
 	load_raw "$1" "${FIRST[$1]}" "${LAST[$1]}" || {
 		DONE=65
@@ -222,13 +222,17 @@ plan_days() { # FEED
 		list=$(file_days "$1")
 	else
 		list=$(days "${FIRST[$1]}" "${LAST[$1]}")
+		said=$(<"$WEIR_HOME/fetch/$WEIR_RUN.$1.said")
 	fi
 	for day in $list; do
 		if [[ ${KIND[$1]} == files ]]; then
 			TASKS+=("$1 $day")
 			continue
 		fi
-		[[ -n ${RAW["$1 $day"]:-} ]] || continue
+		if [[ -z ${RAW["$1 $day"]:-} ]]; then
+			[[ $said == *"\"$day\""* ]] || gone+=" $day"
+			continue
+		fi
 		st=0
 		settled_already "$1" "$day" || st=$?
 		case $st in
@@ -237,6 +241,16 @@ plan_days() { # FEED
 		*) DONE=$(gravest "$DONE" "$st") ;;
 		esac
 	done
+	case ${2:-} in
+	0 | 3 | 4) ;;
+	*) return 0 ;;
+	esac
+	if [[ -n $gone ]]; then
+		# seen once, unchanged since, and yet not kept
+		say "$SOURCE.$1" "the raw layer lacks$gone, which will be fetched anew by the next run"
+		rm -f "$WEIR_HOME/fetch/$SOURCE.$1".*.seen
+		DONE=$(gravest "$DONE" 75)
+	fi
 }
 
 # Fetches what the feeds owe and publishes it. Accounts are asked side by side,
@@ -282,7 +296,7 @@ run_feeds() {
 		fi
 		unset "fetching[$pid]"
 		tell_fetched "$feed"
-		plan_days "$feed"
+		plan_days "$feed" "$st"
 		((DONE == 0)) || total=$(gravest "$total" "$DONE")
 		# the next one of the account
 		account=${ACCOUNT[$feed]}

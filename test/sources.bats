@@ -148,26 +148,41 @@ ga4-daily partial 4'
 }
 
 @test "killed in a fetch or in between, the same command again repairs all" {
-	local i tool
+	local i tool n=${WEIR_SOAK:+60} tools=(fetch-ga4 fetch-meta fetch-asc
+		raw-store sqlite-load kpi-agg ndjson-scrub event-id)
 	services "$KEYS"
 	WEIR_HOME=$T/base "$PIPES/setup" >/dev/null
 	cp -a base calm
 	WEIR_HOME=$T/calm daily >/dev/null
 	dump_db calm/warehouse.db >calm.db
 	dump_raw calm/raw | sed 's/,"fetched_at":"[^"]*"//' >calm.raw
-	i=3
-	for tool in fetch-ga4 fetch-meta fetch-asc raw-store sqlite-load; do
-		export WEIR_HOME=$T/k$tool
+	RANDOM=${WEIR_SEED:-20261120}
+	for ((i = 0; i < ${n:-5}; i++)); do
+		tool=${tools[i % ${#tools[@]}]}
+		export WEIR_HOME=$T/k$i
 		cp -a base "$WEIR_HOME"
-		LD_PRELOAD=$(fault_so) FAULT=any:$i:KILL FAULT_TOOL=$tool \
-			run daily
-		assert_failure
+		LD_PRELOAD=$(fault_so) FAULT=any:$((RANDOM % 40 + 1)):KILL \
+			FAULT_TOOL=$tool run daily
+		[[ -n ${WEIR_SOAK:-} ]] || assert_failure
 		daily >/dev/null
 		dump_db "$WEIR_HOME/warehouse.db" | diff calm.db -
 		dump_raw "$WEIR_HOME/raw" |
 			sed 's/,"fetched_at":"[^"]*"//' | diff calm.raw -
-		i=$((i + 2))
+		rm -rf "$WEIR_HOME"
 	done
+}
+
+@test "days that the raw layer lost are fetched anew, though nothing changed" {
+	services "$KEYS"
+	daily --source ga4 >/dev/null
+	chmod -R u+w var/raw
+	rm -rf "var/raw/ga4/$F1/$Y"
+	run daily --source ga4
+	assert_failure 75
+	assert_output --partial "lacks $Y"
+	run --separate-stderr daily --source ga4
+	assert_success
+	raw-store --dir var/raw --list --source ga4 --feed $F1 --from "$Y" --to "$Y" | grep -q complete
 }
 
 @test "backfill takes a span of all sources, by app or source; rebuild makes it again" {
