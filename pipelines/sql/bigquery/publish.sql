@@ -51,8 +51,9 @@ INSERT INTO `analytics_ops.restatements` (source_system, feed, date, app_id,
     new_kpi_version, age_days, run_id, logged_at)
 SELECT @source, @feed, @date, COALESCE(n.app_id, o.app_id),
     COALESCE(n.platform, o.platform), COALESCE(n.metric, o.metric),
-    COALESCE(n.segment, o.segment), 'publish', o.value, n.value, @old_batch,
-    @old_generation, @batch, @generation, o.kpi_version, n.kpi_version, @age,
+    COALESCE(n.segment, o.segment), 'publish', o.value AS old_value,
+    n.value AS new_value, @old_batch, @old_generation, @batch, @generation,
+    o.kpi_version AS old_kpi_version, n.kpi_version AS new_kpi_version, @age,
     @run_id, CURRENT_TIMESTAMP()
 FROM `analytics_ops.stage` n
 FULL OUTER JOIN (

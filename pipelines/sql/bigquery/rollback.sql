@@ -37,9 +37,10 @@ INSERT INTO `analytics_ops.restatements` (source_system, feed, date, app_id,
     new_kpi_version, age_days, run_id, logged_at)
 SELECT @source, @feed, @date, COALESCE(n.app_id, o.app_id),
     COALESCE(n.platform, o.platform), COALESCE(n.metric, o.metric),
-    COALESCE(n.segment, o.segment), 'rollback', o.value, n.value, @batch,
-    @generation, @old_batch, @old_generation, o.kpi_version, n.kpi_version,
-    @age, @run_id, CURRENT_TIMESTAMP()
+    COALESCE(n.segment, o.segment), 'rollback', o.value AS old_value,
+    n.value AS new_value, @batch, @generation, @old_batch, @old_generation,
+    o.kpi_version AS old_kpi_version, n.kpi_version AS new_kpi_version, @age,
+    @run_id, CURRENT_TIMESTAMP()
 FROM (
 	SELECT app_id, platform, metric, segment, value, kpi_version
 	FROM `analytics_core.fact_kpi_daily`
