@@ -542,7 +542,7 @@ ok $T/first.r"
 	SHIM_SO=$(fault_so)
 	[[ -e $F/object ]] || {
 		printf '{"rows":[],"data":['
-		head -c 3M /dev/zero | tr '\0' ' '
+		head -c 20M /dev/zero | tr '\0' ' '
 		printf ']}'
 	} >"$F/object"
 	gzip -nc "$F/object" >"$F/object.gz"
