@@ -74,7 +74,7 @@ session() {
 chunk() {
 	api -X PUT -D head -o body -H "Content-Range: bytes $1" \
 		--data-binary "@${2:-/dev/null}" "$S"
-	tr -d '\r' <head | sed -n '1s/.* \([0-9]*\) .*/\1/p;s/^Range: //p' |
+	tr -d '\r' <./head | sed -n '1s/.* \([0-9]*\) .*/\1/p;s/^Range: //p' |
 		paste -sd' '
 }
 
@@ -180,10 +180,10 @@ ended() {
 	query "CREATE TABLE ops.p (n INT64, ts TIMESTAMP, f FLOAT64, b BOOL, d DATE, x BIGNUMERIC)" >/dev/null
 	query "INSERT INTO ops.p VALUES (9007199254740993, TIMESTAMP '2026-01-02 03:04:05.678901+00', 0.5, TRUE, DATE '2026-01-02', BIGNUMERIC '1.50'), (NULL, NULL, 2, FALSE, NULL, NULL), (3, NULL, 1e30, NULL, NULL, NULL)" | jq -e '.numDmlAffectedRows == "3"'
 	T=$V2/datasets/ops/tables/p/data
-	api "$T?formatOptions.useInt64Timestamp=true" >1
-	run -0 jq -c '[.totalRows, (.rows|length), [.rows[0].f[].v]]' 1
+	api "$T?formatOptions.useInt64Timestamp=true" >one
+	run -0 jq -c '[.totalRows, (.rows|length), [.rows[0].f[].v]]' one
 	assert_output '["3",1,["9007199254740993","1767323045678901","0.5","true","2026-01-02","1.5"]]'
-	token=$(jq -r .pageToken 1)
+	token=$(jq -r .pageToken one)
 	run -0 jq -c '[.rows[].f[].v]' < <(api "$T?pageToken=$token&selectedFields=f,b")
 	assert_output '["2.0","false","1e+30",null]'
 	run -0 said < <(api "$T?selectedFields=nope")
@@ -544,10 +544,10 @@ EOF
 	q() { api "$V2/jobs" -d "$(jq -nc --arg id "$1" --arg q "$2" --arg p $P '{jobReference:{projectId:$p,jobId:$id,location:"EU"},configuration:{query:{query:$q,useLegacySql:false}}}')"; }
 	q q1 'SELECT x FROM UNNEST([1,2,3,4,5]) AS x ORDER BY x' | jq -e .status.state
 	R="$V2/queries/q1?location=EU"
-	api "$R&maxResults=2" >1
-	run -0 jq -c '[.jobComplete, .totalRows, .schema.fields[0].type, [.rows[].f[0].v]]' 1
+	api "$R&maxResults=2" >one
+	run -0 jq -c '[.jobComplete, .totalRows, .schema.fields[0].type, [.rows[].f[0].v]]' one
 	assert_output '[true,"5","INTEGER",["1","2"]]'
-	run -0 jq -c '[[.rows[].f[0].v], .pageToken]' < <(api "$R&pageToken=$(jq -r .pageToken 1)")
+	run -0 jq -c '[[.rows[].f[0].v], .pageToken]' < <(api "$R&pageToken=$(jq -r .pageToken one)")
 	assert_output '[["3","4","5"],null]'
 	run -0 jq -c '[.totalRows,.rows,.pageToken]' < <(api "$R&maxResults=0")
 	assert_output '["5",null,null]'

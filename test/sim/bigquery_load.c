@@ -511,7 +511,7 @@ bq_load_run(struct bq_load *l)
 	struct arena m = {NULL};
 	struct loading g = {.l = l};
 	struct json_span schema = json_member(&l->config, "schema"), list;
-	struct bq_table saved = {NULL};
+	struct bq_table saved = {.id = NULL};
 	const char *write, *why;
 	bool fresh = false, ok;
 

@@ -904,7 +904,7 @@ column_list(struct sql *s, struct bq_field *f, size_t max)
 
 	sql_want(s, "(");
 	while (!sql_is(s, ")")) {
-		struct options o = {NULL};
+		struct options o = {.description = NULL};
 		size_t tok = s->at;
 
 		if (n == max)
@@ -1102,7 +1102,7 @@ create_table(struct sql *s, struct create *c)
 {
 	struct bq_field *f = arena_alloc(s->a, 1000 * sizeof *f);
 	struct bq_table shape = {.field = f}, *t;
-	struct options o = {NULL};
+	struct options o = {.description = NULL};
 	struct rel q = {.n = 0};
 	size_t query = 0;
 
@@ -1181,8 +1181,8 @@ create_table(struct sql *s, struct create *c)
 static void
 create_view(struct sql *s, struct create *c)
 {
-	struct options o = {NULL};
-	struct bq_table shape = {NULL}, *t;
+	struct options o = {.description = NULL};
+	struct bq_table shape = {.id = NULL}, *t;
 	struct rel q;
 	size_t from;
 
@@ -1317,7 +1317,7 @@ static void
 alter(struct sql *s)
 {
 	struct bq_field *f = arena_alloc(s->a, 1000 * sizeof *f);
-	struct options o = {NULL};
+	struct options o = {.description = NULL};
 	struct bq_table *t;
 	size_t n;
 

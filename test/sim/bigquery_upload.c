@@ -163,7 +163,7 @@ parts_read(const struct sim_request *r, struct part *job, struct part *media)
 static void
 multipart(const struct sim_request *r, struct sim_answer *a)
 {
-	struct part job = {NULL}, media = {NULL};
+	struct part job = {.p = NULL}, media = {.p = NULL};
 	const char *why = parts_read(r, &job, &media);
 	int fd;
 
