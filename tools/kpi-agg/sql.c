@@ -263,7 +263,7 @@ put_leaves(struct sql *q, struct buf *b, const char *id)
 			buf_fmt(b, ",\n    s.%s", c->name);
 	for (size_t i = 0; (c = sx_of_keys(q->x, i)) != NULL; i++)
 		buf_fmt(b, ",\n    %s AS %s", c->sql, c->name);
-	if ((id[0] != '\0') && sx_column(q->x, "event_params", 'A') != NULL)
+	if (sx_column(q->x, "event_params", 'A') != NULL)
 		buf_fmt(b,
 		    ",\n    (SELECT COUNT(*) FROM UNNEST(s.%s) AS p WHERE "
 		    "p.key IS NULL) AS params_without_key",
@@ -653,11 +653,13 @@ static void
 check_date(struct sql *q)
 {
 	const struct node *at = node_get(q->source, "date");
-	const char *c = sql_fact(q, at, q->d->date, 's');
-	const struct sx_node *n = q->node[q->d->date];
-	const char *s = n == NULL ? NULL : sx_text(q->x, n);
+	const struct sx_node *n;
+	const char *s;
 
-	(void)c;
+	/* as a column too, so that what cannot be shown is refused */
+	sql_fact(q, at, q->d->date, 's');
+	n = q->node[q->d->date];
+	s = n == NULL ? NULL : sx_text(q->x, n);
 	if (s == NULL)
 		return;
 	sx_add_check(q->x,

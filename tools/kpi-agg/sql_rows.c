@@ -12,15 +12,13 @@
 
 /* --- what counts --- */
 
-static const char *
-member(const struct sql *q, const struct dict_metric *m, const char *name,
-    const struct node **at)
+/* Where a member stands, for messages. */
+static const struct node *
+member(const struct dict_metric *m, const char *name)
 {
-	(void)q;
-	*at = node_get(m->node, name);
-	if (*at == NULL)
-		*at = m->node;
-	return name;
+	const struct node *n = node_get(m->node, name);
+
+	return n == NULL ? m->node : n;
 }
 
 /* AND of what stands; "" where all records count. */
@@ -44,7 +42,7 @@ event_filter(struct sql *q, const struct dict_names *event)
 static const char *
 metric_filter(struct sql *q, const struct dict_metric *m)
 {
-	const struct node *at;
+	const struct node *at = member(m, "where");
 	const char *w = "";
 
 	if (m->event.given)
@@ -58,7 +56,6 @@ metric_filter(struct sql *q, const struct dict_metric *m)
 		if (q->d->known.n == 0)
 			w = sx_fmt(q->x, "%s IS NOT NULL", e);
 	}
-	member(q, m, "where", &at);
 	if (m->where >= 0)
 		w = and_where(q, w, sql_fact(q, at, m->where, 'w'));
 	return w;
@@ -69,10 +66,9 @@ static const char *
 key_text(struct sql *q, const struct dict_metric *m, int key, const char *name)
 {
 	const struct dict_key *k = &q->d->key[key];
-	const struct node *at;
+	const struct node *at = member(m, name);
 	const char *text = "", *gone = "";
 
-	member(q, m, name, &at);
 	for (int i = 0; i < k->n; i++) {
 		const char *f = sql_fact(q, at, k->expr[i], 't');
 
@@ -103,10 +99,9 @@ digits(const char *s)
 static const char *
 amount(struct sql *q, const struct dict_metric *m)
 {
-	const struct node *at, *at2;
+	const struct node *at = member(m, "value"), *at2 = member(m, "times");
 	const char *v, *t;
 
-	member(q, m, "value", &at);
 	v = sql_fact(q, at, m->value, 'n');
 	for (size_t i = 0; i < m->missing.n; i++)
 		if (digits(m->missing.v[i]))
@@ -116,7 +111,6 @@ amount(struct sql *q, const struct dict_metric *m)
 		v = sx_fmt(q->x, "ABS(%s)", v);
 	if (m->times < 0)
 		return v;
-	member(q, m, "times", &at2);
 	t = sql_fact(q, at2, m->times, 'n');
 	if (q->node[m->value] != NULL && q->node[m->times] != NULL &&
 	    !sx_whole(q->node[m->value]) && !sx_whole(q->node[m->times]))
@@ -130,9 +124,8 @@ amount(struct sql *q, const struct dict_metric *m)
 static const char *
 unit_column(struct sql *q, const struct dict_metric *m, int expr)
 {
-	const struct node *at;
+	const struct node *at = member(m, "unit");
 
-	member(q, m, "unit", &at);
 	sql_fact(q, at, expr, 's');
 	q->unit[expr] = true;
 	return sx_fmt(q->x, "u%d", expr + 1);
