@@ -95,6 +95,15 @@ bq_max_bytes(const struct bq *b)
 	return b->max_bytes;
 }
 
+void
+bq_totals(const struct bq *b, uint64_t *jobs, uint64_t *processed,
+    uint64_t *billed)
+{
+	*jobs = b->jobs;
+	*processed = b->bytes_processed;
+	*billed = b->bytes_billed;
+}
+
 const char *
 bq_url(const struct bq *b)
 {

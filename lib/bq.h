@@ -63,6 +63,9 @@ const char *bq_ops(const struct bq *b);
 const char *bq_location(const struct bq *b); /* "" while there is none */
 const char *bq_declared(const struct bq *b); /* by option or variable; "" */
 uint64_t bq_max_bytes(const struct bq *b);
+/* Jobs of the run so far, and what they read and cost. */
+void bq_totals(const struct bq *b, uint64_t *jobs, uint64_t *processed,
+    uint64_t *billed);
 /* The last failure: a text fit for a message, "" where there was none. */
 const char *bq_why(const struct bq *b);
 /* Keeps the text as bq_why and gives rc back. */

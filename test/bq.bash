@@ -70,12 +70,12 @@ day() { # VALUE [MEMBERS]
 	{ kpi events "$1"; kpi users 5; } | part complete "${2:-}"
 }
 
-# A partition that is over 16 MiB when it is packed.
-BIG=150000
+# A partition that is over 8 MiB when it is packed.
+BIG=10000
 big() {
 	echo '{"@stream":"begin","v":1,"source_system":"ga4","feed":"big","date":"2026-11-19","day_tz":"UTC","run_id":"r1"}'
 	openssl enc -aes-128-ctr -K 00 -iv 00 -in /dev/zero 2>/dev/null |
-		base64 -w 120 | head -n $BIG |
+		base64 -w 1200 | head -n $BIG |
 		awk '{ printf "{\"date\":\"2026-11-19\",\"app_id\":\"big\",\"platform\":\"web\",\"source_system\":\"ga4\",\"metric\":\"m%d\",\"segment\":\"%s\",\"value\":%d}\n", NR, $1, NR }'
 	echo '{"@stream":"end","records":'$BIG',"outcome":"complete"}'
 }
@@ -111,8 +111,8 @@ token() {
 		"$SIM/computeMetadata/v1/instance/service-accounts/default/token" |
 		jq -r .access_token
 }
-api() { # PATH: a GET of the stand-in
-	curl -s -H "Authorization: Bearer $(token)" \
+api() { # PATH [curl option ...]: a call of the stand-in
+	curl -s -H "Authorization: Bearer $(token)" "${@:2}" \
 		"$SIM/bigquery/v2/projects/weir-test$1"
 }
 

@@ -346,12 +346,13 @@ check_stdout(void)
 }
 
 static int
-tell(struct receipt *r)
+tell(struct load *l)
 {
 	struct buf text = BUF_INIT(RECEIPT_MAX);
 	int rc;
 
-	receipt_write(r, &text);
+	load_cost(l);
+	receipt_write(&l->receipt, &text);
 	rc = out_stdout_text(text.p, text.len);
 	buf_release(&text);
 	return rc;
@@ -376,7 +377,7 @@ without_input(struct settings *s, uint64_t apps)
 	for (size_t i = 0; i < l->receipt.n; i++)
 		stats_add("rows", l->receipt.slot[i]->rows);
 	stats_add("apps", apps);
-	told = tell(&l->receipt);
+	told = tell(l);
 	return rc_graver(rc, told);
 }
 
@@ -392,7 +393,7 @@ with_input(struct settings *s, char **files, size_t n)
 	rc = filter_run(&s->f, files, n);
 	l->receipt.rejected = s->f.rejects.count;
 	if (!l->told)
-		told = tell(&l->receipt);
+		told = tell(l);
 	return rc_graver(rc, told);
 }
 

@@ -153,14 +153,12 @@ load_open(struct load *l)
 }
 
 void
-load_count(struct load *l, const struct bq_job *j)
+load_cost(struct load *l)
 {
-	if (j->state == BQ_NONE)
-		return;
-	l->receipt.billed = true;
-	l->receipt.jobs++;
-	l->receipt.bytes_processed += j->bytes_processed;
-	l->receipt.bytes_billed += j->bytes_billed;
+	struct receipt *r = &l->receipt;
+
+	r->billed = true;
+	bq_totals(l->b, &r->jobs, &r->bytes_processed, &r->bytes_billed);
 }
 
 /* ---- packs ---- */
@@ -403,6 +401,7 @@ on_finish(struct filter *f)
 	if (!l->broken)
 		rc = finish_batch(l);
 	l->receipt.rejected = f->rejects.count;
+	load_cost(l);
 	receipt_write(&l->receipt, &text);
 	out_write(&f->out, text.p, text.len);
 	buf_release(&text);

@@ -44,8 +44,8 @@ struct load {
 int load_open(struct load *l);
 void load_callbacks(struct load *l, struct filter *f);
 void load_close(struct load *l);
-/* Counts a job into the receipt. */
-void load_count(struct load *l, const struct bq_job *j);
+/* What the jobs cost, for the receipt that is about to be written. */
+void load_cost(struct load *l);
 
 /*
  * stage.c: the slots from l->first on are a batch whose rows are packed; it

@@ -134,7 +134,6 @@ merge(struct load *l, struct slot *s)
 	script_add(&sc, buf_cstr(&sql), 1, &a);
 	script_id(l->b, &sc, "bqload_merge", "", id);
 	rc = script_run(l->b, &sc, id, true, &j);
-	load_count(l, &j);
 	script_release(&sc);
 	pieces_release(&p);
 	buf_release(&sql);
@@ -169,7 +168,6 @@ load_beside(struct load *l, struct bq_pack *pack, struct slot *s)
 	rc = target_make(l->b, bq_ops(l->b), s->stage, &schema, DAYS);
 	if (rc == RC_OK && pack->rows > 0) {
 		rc = bq_load_run(l->b, &in, &j);
-		load_count(l, &j);
 	}
 	buf_release(&schema);
 	return rc;
@@ -271,10 +269,6 @@ plain_apps(struct load *l, const char *conf, uint64_t *count)
 		    &mine.receipt, mine.table, NULL, NULL, NULL, NULL);
 		rc = plain_load(&mine, &pack, s);
 	}
-	l->receipt.billed = l->receipt.billed || mine.receipt.billed;
-	l->receipt.jobs += mine.receipt.jobs;
-	l->receipt.bytes_processed += mine.receipt.bytes_processed;
-	l->receipt.bytes_billed += mine.receipt.bytes_billed;
 	bq_pack_drop(&pack);
 	receipt_release(&mine.receipt);
 	load_close(&mine);

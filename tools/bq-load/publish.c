@@ -294,7 +294,6 @@ transaction(struct load *l, const struct gens *g, const char *file,
 	rc = script_estimate(l->b, &sc, s[0]->batch, l->quiet);
 	if (rc == RC_OK) {
 		rc = script_run(l->b, &sc, id, true, &j);
-		load_count(l, &j);
 	}
 	script_release(&sc);
 	return rc;
@@ -387,7 +386,6 @@ change_state(struct load *l, const struct gens *g, struct slot **s, size_t n,
 	}
 	script_id(l->b, &sc, "bqload_settle", g->digest, id);
 	rc = script_run(l->b, &sc, id, true, &j);
-	load_count(l, &j);
 	script_release(&sc);
 	if (rc != RC_OK)
 		return slot_fail(s[0], l->b, rc, "not changed");
@@ -443,10 +441,11 @@ drop(struct load *l, const struct gens *g, struct slot **s, size_t n, bool keep)
 {
 	int rc = RC_OK;
 
-	/* what is quarantined stays, so it must not expire */
+	/* what is quarantined is to be looked at, but not kept for ever */
 	for (size_t i = 0; keep && rc == RC_OK && i < n; i++)
 		if (s[i]->stage != NULL)
-			rc = target_expire(l->b, bq_ops(l->b), s[i]->stage, 0);
+			rc = target_expire(
+			    l->b, bq_ops(l->b), s[i]->stage, QUARANTINE_DAYS);
 	if (rc != RC_OK)
 		return slot_fail(s[0], l->b, rc, "not kept");
 	rc = change_state(l, g, s, n, keep ? "quarantined" : "aborted");

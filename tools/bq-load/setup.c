@@ -182,7 +182,6 @@ run_file(struct load *l, const char *file)
 		script_add(&sc, text.p, 1, &a);
 		bq_random_id(id, "bqload_setup");
 		rc = script_run(l->b, &sc, id, true, &j);
-		load_count(l, &j);
 		script_release(&sc);
 		if (rc != RC_OK)
 			warn_msg(file, "%s", bq_why(l->b));

@@ -95,7 +95,6 @@ keep_time(struct load *l, const struct gens *g, const struct slot *s)
 	script_file(&sc, "seen", NULL, 1, &a);
 	script_id(l->b, &sc, "bqload_seen", g->digest, id);
 	rc = script_run(l->b, &sc, id, true, &j);
-	load_count(l, &j);
 	script_release(&sc);
 	if (rc != RC_OK)
 		warn_msg(s->batch, "cannot note when it was fetched: %s",
@@ -175,7 +174,6 @@ load_stage(struct load *l, struct slot *s, struct bq_pack *pack,
 
 		bq_job_id(id, "bqload", parts, sizeof parts / sizeof *parts);
 		rc = bq_load_run(l->b, &in, &j);
-		load_count(l, &j);
 		if (rc == RC_OK)
 			rc = look_at_stage(l, s, pack->rows);
 		if (rc == RC_FINDINGS && !j.found)
@@ -268,7 +266,6 @@ enter(struct load *l, const struct gens *g, struct slot **s, size_t n)
 	buf_str(&sc.text, "COMMIT TRANSACTION;\n");
 	script_id(l->b, &sc, "bqload_enter", g->digest, id);
 	rc = script_run(l->b, &sc, id, true, &j);
-	load_count(l, &j);
 	script_release(&sc);
 	if (rc != RC_OK)
 		return slot_fail(s[0], l->b, rc, "not staged");
@@ -458,7 +455,6 @@ query_into(
 	bq_job_id(id, "bqload_query", parts, sizeof parts / sizeof *parts);
 	if (rc == RC_OK) {
 		rc = bq_query_run(l->b, &q, id, true, &j);
-		load_count(l, &j);
 	}
 	if (rc == RC_OK)
 		rc = target_get(&t, l->b, STAGE_DATASET(l), s->stage);

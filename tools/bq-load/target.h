@@ -4,7 +4,7 @@
 
 #include "bq.h"
 
-enum { STAGE_DAYS = 7 };
+enum { STAGE_DAYS = 7, QUARANTINE_DAYS = 90 };
 
 struct target {
 	struct bq_reply reply; /* of tables.get; its fields point into it */
