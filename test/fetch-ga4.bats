@@ -499,6 +499,16 @@ DATA_CALL='GET /bigquery/v2/projects/weir-test/datasets/*/tables/*/data'
 	assert_equal "$(requests 'POST /ga4')" 1
 }
 
+@test "errors of the Data API are counted there: after one day of them no other is asked for" {
+	fault '{"match":"POST /ga4/","times":0,"do":"status","status":500}'
+	start
+	run -75 --separate-stderr report --metrics sessions \
+		--since 2026-11-10 --until 2026-11-13
+	assert_equal "$(requests 'POST /ga4')" 5
+	assert_equal "$(ends <<<"$output" | grep -c '"outcome":"failed","class":"transient"')" 4
+	[[ $stderr == *"2026-11-13: the service had errors, and counts them: not asked"* ]]
+}
+
 @test "a report without rows, of today, with a name nobody knows" {
 	start --set ga4_empty=1
 	report --metrics sessions --date 2026-11-10 >out

@@ -215,6 +215,7 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 		80000 2446079 75 5 too many calls from this ad-account
 		80014 - 75 5 catalog
 		-2 2490547 75 5 report failed
+		-5 1487534 65 1 Too much data
 	E
 }
 
@@ -255,6 +256,15 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 	start
 	run -75 --separate-stderr meta
 	[ "$(wc -l <"$SIM_LOG")" = 1 ]
+}
+
+@test "a pause of minutes that a good answer asks for is not slept through: 75, the days are failed" {
+	fault '{"match":"GET /graph/v25.0/act_1001?","times":1,"do":"headers","headers":{"X-Business-Use-Case-Usage":"{\"1\":[{\"type\":\"ads_insights\",\"call_count\":101,\"estimated_time_to_regain_access\":9}]}"}}'
+	start
+	run -75 --separate-stderr meta --lookback-days 2
+	[[ $stderr == *"throttled: calls are heard again in 9 min"* ]]
+	[ "$(wc -l <"$SIM_LOG")" = 1 ]
+	[ "$(ends - <<<"$output")" = "2 failed" ]
 }
 
 @test "usage headers slow the calls down; garbage in them does nothing" {
@@ -323,29 +333,46 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 	run -0 "$ROOT/test/soak-fetch" fetch-meta $((${WEIR_SOAK:+95} + 5)) 7
 }
 
-@test "killed before the id of a report run is on disk: made again, and said" {
+@test "killed before the id of a report run is noted: made again, and said; after that: found" {
 	skip_if_san
-	local spec made
-	for spec in rename:1 rename:2; do # the intent, the id
+	local spec made posts
+	# before the intent; before the note; noted, and not in the state
+	for spec in rename:1 pwrite:1 rename:2; do
 		rm -rf st stats
 		start
-		with_fault "$spec:KILL" fetch-meta --allow-http \
+		FAULT_PATH=$([ $spec != pwrite:1 ] || echo .id) \
+			with_fault "$spec:KILL" fetch-meta --allow-http \
 			--base-url "$SIM/graph" --token-file token \
 			--poll-ms 3 --account 1001 --level ad \
 			--lookback-days 2 --state st >killed 2>/dev/null 3>&- || true
 		made=$(requests 'POST /graph')
 		WEIR_STATS=$T/stats run -0 --separate-stderr meta --level ad \
 			--lookback-days 2 --state st
-		if [ $spec = rename:1 ]; then
-			[ "$made" = 0 ]
-			[ -z "$stderr" ]
-		else
-			[ "$made" = 1 ]
+		posts=$(requests 'POST /graph')
+		if [ $spec = pwrite:1 ]; then
+			[ "$made $posts" = '1 2' ]
 			[ "$(jq -r 'select(.event == "end") | .counts.report_runs_lost' stats)" = 1 ]
 			[[ $stderr == *"may have been made that was cut off"* ]]
+		else
+			[ "$made $posts" = "$((${spec#*:} - 1)) 1" ]
+			[ -z "$stderr" ]
 		fi
-		[ "$(requests 'POST /graph')" = $((made + 1)) ]
 		jq -e '.reports == []' st/act_1001.ad.json
+		[ ! -e st/act_1001.ad.json.id ]
+		sim_stop
+	done
+	# a note that is cut, or of another run, is none
+	for i in 1 2; do
+		rm -rf st
+		start
+		with_fault rename:2:KILL fetch-meta --allow-http \
+			--base-url "$SIM/graph" --token-file token \
+			--poll-ms 3 --account 1001 --level ad \
+			--lookback-days 2 --state st >killed 2>/dev/null 3>&- || true
+		if [ $i = 1 ]; then truncate -s -1 st/*.id; else sed -i s/^./g/ st/*.id; fi
+		run -0 --separate-stderr meta --level ad --lookback-days 2 --state st
+		[ "$(requests 'POST /graph')" = 2 ]
+		[[ $stderr == *"cut off"* ]]
 		sim_stop
 	done
 	# one that was refused leaves no intent

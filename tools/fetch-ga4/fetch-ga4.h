@@ -44,7 +44,7 @@ struct fetch {
 	bool open, stop;
 	char why[400]; /* why the day failed */
 	uint64_t quota_left;
-	bool quota_known;
+	bool quota_known, errors; /* errors: of the service, all tries long */
 };
 
 /* One request and its answer, said where it is none; rc is the status. A 404
@@ -62,8 +62,7 @@ int fail(struct fetch *f, int rc, const char *fmt, ...)
 struct page *page_read(struct fetch *f, struct http_answer *a,
     int (*element)(void *ctx, const char *text, size_t len),
     const char *(*quick)(void *ctx, const char *text, const char *end),
-    void *ctx,
-    struct json_span *rest, int *rc);
+    void *ctx, struct json_span *rest, int *rc);
 /* Records of the page so far: to stdout, or away. */
 void held_reset(struct fetch *f);
 int held_room(struct fetch *f); /* spills when it is much; RC_OK or RC_IO */

@@ -240,13 +240,10 @@ static int
 put_date(struct report *r, const struct json_span *v)
 {
 	int32_t day;
-	char date[DATE_LEN + 1];
 
 	if (v->type != JSON_STRING || v->len != 10 ||
 	    !date_parse_compact(v->p + 1, 8, &day) || day != r->day)
 		return fail(r->f, RC_CONTRACT, "a row of another date");
-	date_format(day, date);
-	(void)date;
 	return RC_OK;
 }
 
@@ -335,6 +332,8 @@ post(struct report *r, uint64_t offset, struct http_answer **a)
 		rc = fail(f, RC_CONTRACT, "%s", (*a)->why);
 	if (rc == RC_AUTH)
 		f->stop = true;
+	if (rc == RC_TRANSIENT && (*a)->status >= 500)
+		f->errors = true;
 	buf_release(&body);
 	buf_release(&url);
 	return rc;
@@ -440,6 +439,10 @@ one_page(struct report *r, uint64_t offset)
 static int
 quota_spent(struct fetch *f)
 {
+	/* Ten server errors an hour and the service hears nothing more. */
+	if (f->errors)
+		return fail(f, RC_TRANSIENT,
+		    "the service had errors, and counts them: not asked");
 	if (!f->quota_known || f->quota_left > f->reserve)
 		return RC_OK;
 	return fail(f, RC_TRANSIENT,

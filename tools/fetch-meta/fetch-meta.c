@@ -421,7 +421,7 @@ main(int argc, char **argv)
 	m->max_wait_ms = 120000;
 	buf_init(&m->dropped, 64 << 10);
 	buf_init(&m->coarser, 4096);
-	m->state.dirfd = m->state.lock = -1;
+	m->state.dirfd = m->state.lock = m->state.note = -1;
 	s.fields = fields_default;
 	s.breakdowns = "";
 	while ((key = opt_next(&set, argc, argv)) != -1)

@@ -71,6 +71,7 @@ struct plan {
 struct state {
 	int dirfd; /* -1: none is kept */
 	int lock;
+	int note; /* gets the id of a run at once, in one write */
 	char *name;
 	const char *dir;
 	struct plan plan;
@@ -105,6 +106,7 @@ struct meta {
 	char proof[SHA_HEX + 1];
 	struct state state;
 	struct fault fault; /* of the last call */
+	int64_t asked_ms;   /* pause that the last answer asks for */
 	bool polling;       /* the call is about a run that we made */
 	bool soft;          /* the last RC_SPLIT was an error that may pass */
 	bool version_said;
@@ -185,7 +187,8 @@ int split_get(struct meta *m, const struct query *q, struct spool *rows);
 
 int state_open(struct meta *m);
 struct report *state_find(struct meta *m, const char *key);
-/* Before a run is made (id ""), and once its id is known. */
+/* Before a run is made, and once its id is known. */
+int state_intend(struct meta *m, const char *key, int64_t now_s);
 int state_add(struct meta *m, const char *key, const char *id, int64_t made_s);
 void state_forget(struct meta *m, const char *key);
 int state_save(struct meta *m);

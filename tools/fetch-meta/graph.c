@@ -78,7 +78,9 @@ static bool
 fits(const struct row *r, const struct meta *m, int64_t code, int64_t subcode,
     const char *message)
 {
-	if (r->from != ANY && (code < r->from || code > r->to))
+	/* A negative code says nothing: then the subcode does. */
+	if (r->from != ANY && (code < r->from || code > r->to) &&
+	    (code >= 0 || r->subcode == ANY || r->from < 0))
 		return false;
 	if (r->subcode != ANY && subcode != r->subcode)
 		return false;
@@ -321,7 +323,8 @@ judge(void *ctx, const struct http_answer *a, struct http_judgement *out)
 	m->fault = (struct fault){.rc = RC_OK, .wait_ms = -1};
 	t = *date != '\0' ? curl_getdate(date, NULL) : -1;
 	m->now_s = t > 0 ? (int64_t)t : sys_real_ns() / 1000000000;
-	http_pace(m->http, pause_of(&u));
+	m->asked_ms = pause_of(&u);
+	http_pace(m->http, m->asked_ms);
 	if (v == HTTP_REAUTH)
 		v = HTTP_AUTH; /* there is one token */
 	if (a->status / 100 == 3 || a->status == 407)
@@ -426,6 +429,11 @@ graph_call(struct meta *m, const char *method, const char *path,
 	struct http_answer *a;
 	int rc = RC_OK;
 
+	if (m->asked_ms > m->max_wait_ms)
+		return graph_fault(m, RC_TRANSIENT,
+		    "throttled: calls are heard again in %lld min at the "
+		    "earliest, --max-wait is less",
+		    (long long)(m->asked_ms / 60000));
 	buf_fmt(&url, "%s/%s/%s", m->base, m->version, path);
 	add_params(m, post ? &body : &url, params, n);
 	if (url.over || body.over) {
@@ -533,7 +541,7 @@ graph_account(struct meta *m)
 	}
 	buf_release(&doc);
 	if (rc != RC_OK) {
-		if (rc < 128)
+		if (rc < 128 || rc == RC_SPLIT)
 			warn_msg(path, "%s", m->fault.text);
 		return rc == RC_SPLIT ? RC_CONTRACT : rc;
 	}

@@ -533,7 +533,7 @@ job_make(struct meta *m, const struct params *p, const char *key)
 
 	/* A run that is made and whose id never reached the disk cannot be found
 	 * again: the service has no list of them. So that is at least known. */
-	rc = state_add(m, key, "", m->now_s);
+	rc = state_intend(m, key, m->now_s);
 	if (rc != RC_OK) {
 		buf_release(&doc);
 		return rc;

@@ -1,8 +1,11 @@
 /*
  * What outlives a run: report runs that were made and not yet read, and what
  * was learned of the size of requests. One small file a feed, replaced whole.
+ * The id of a new report run goes to a note first: replacing a file takes
+ * several steps, and a process that dies between them loses it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +136,47 @@ parse(struct state *s, const struct buf *in, int64_t now_s)
 }
 
 static int
+note_open(struct state *s, int flags)
+{
+	char *name = xasprintf("%s.id", s->name);
+	int fd = file_open_state(s->dirfd, name, flags);
+
+	if (fd < 0 && errno != ENOENT)
+		warn_sys(name, "cannot open");
+	free(name);
+	return fd;
+}
+
+/* The id of a run that was made, where it came as far as the note. A note that
+ * is cut or of another run is none. */
+static void
+note_read(struct state *s)
+{
+	struct report *r = s->reports;
+	char line[80], want[80];
+	size_t n = s->count;
+	ssize_t len;
+	int fd;
+
+	while (n > 0 && *r->id != '\0')
+		r++, n--;
+	if (n == 0 || (fd = note_open(s, O_RDONLY)) < 0)
+		return;
+	len = sys_read(fd, line, sizeof line - 1);
+	close(fd);
+	if (len <= 34)
+		return;
+	line[len] = '\0';
+	memcpy(r->id, line + 33,
+	    strspn(line + 33, "0123456789") < sizeof r->id
+		? strspn(line + 33, "0123456789")
+		: 0);
+	snprintf(want, sizeof want, "%s %s\n", r->key, r->id);
+	if (strcmp(line, want) != 0)
+		memset(r->id, 0, sizeof r->id);
+}
+
+static int
 load(struct state *s, int64_t now_s)
 {
 	int fd = file_open_state(s->dirfd, s->name, 0);
@@ -157,6 +201,8 @@ load(struct state *s, int64_t now_s)
 	}
 	close(fd);
 	buf_release(&in);
+	if (rc == RC_OK)
+		note_read(s);
 	return rc;
 }
 
@@ -167,7 +213,7 @@ state_open(struct meta *m)
 	char *lock;
 	int rc;
 
-	s->dirfd = s->lock = -1;
+	s->dirfd = s->lock = s->note = -1;
 	s->plan = (struct plan){.limit = LIMIT_START};
 	s->dir = m->dir;
 	if (m->dir == NULL)
@@ -192,10 +238,34 @@ state_find(struct meta *m, const char *key)
 }
 
 int
+state_intend(struct meta *m, const char *key, int64_t now_s)
+{
+	struct state *s = &m->state;
+
+	if (s->dirfd >= 0 && s->note < 0) {
+		s->note = note_open(s, O_RDWR | O_CREAT);
+		if (s->note < 0)
+			return RC_CANTCREAT;
+	}
+	if (s->note >= 0 && ftruncate(s->note, 0) < 0) {
+		warn_sys(s->name, "cannot empty the note beside it");
+		return RC_IO;
+	}
+	return state_add(m, key, "", now_s);
+}
+
+int
 state_add(struct meta *m, const char *key, const char *id, int64_t made_s)
 {
 	struct state *s = &m->state;
 	struct report *r = state_find(m, key);
+	char line[80];
+
+	/* Where that fails the file below will tell. */
+	snprintf(line, sizeof line, "%s %s\n", key, id);
+	if (*id != '\0' && s->note >= 0 &&
+	    pwrite(s->note, line, strlen(line), 0) < 0)
+		warn_sys(s->name, "cannot write the note beside it");
 
 	if (r == NULL) {
 		s->reports =
@@ -273,6 +343,8 @@ state_close(struct meta *m, bool finished)
 {
 	struct state *s = &m->state;
 	size_t n = 0;
+	char *note;
+	int rc;
 
 	if (s->dirfd < 0 || !finished)
 		return RC_OK;
@@ -280,7 +352,14 @@ state_close(struct meta *m, bool finished)
 		if (!s->reports[i].done)
 			s->reports[n++] = s->reports[i];
 	s->count = n;
-	return state_save(m);
+	rc = state_save(m);
+	if (rc == RC_OK) { /* the note has nothing that is not there */
+		note = xasprintf("%s.id", s->name);
+		if (unlinkat(s->dirfd, note, 0) < 0 && errno != ENOENT)
+			warn_sys(note, "cannot remove");
+		free(note);
+	}
+	return rc;
 }
 
 void
@@ -292,6 +371,8 @@ state_release(struct meta *m)
 		close(s->dirfd);
 	if (s->lock >= 0)
 		close(s->lock);
+	if (s->note >= 0)
+		close(s->note);
 	free(s->name);
 	free(s->reports);
 }
