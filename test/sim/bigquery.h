@@ -33,6 +33,8 @@ char *arena_fmt(struct arena *a, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 char *arena_strn(struct arena *a, const char *p, size_t n);
 void arena_release(struct arena *a);
+/* Empties it, with some memory kept. */
+void arena_reset(struct arena *a);
 extern struct arena bq_forever; /* what lasts as long as the program */
 
 /* ---- types ---- */

@@ -83,6 +83,20 @@ arena_release(struct arena *a)
 	}
 }
 
+void
+arena_reset(struct arena *a)
+{
+	struct arena_block *first = a->blocks;
+
+	if (first == NULL)
+		return;
+	a->blocks = first->next;
+	arena_release(a);
+	first->next = NULL;
+	first->used = 0;
+	a->blocks = first;
+}
+
 /* ---- types ---- */
 
 const struct bq_type bq_scalar[T_STRUCT] = {

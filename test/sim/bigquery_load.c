@@ -28,7 +28,7 @@ struct loading {
 	sqlite3_stmt *insert;
 	struct arena row;
 	int64_t line, max_bad;
-	bool ignore_unknown;
+	bool ignore_unknown, all_given;
 };
 
 __attribute__((format(printf, 3, 4))) static bool
@@ -161,7 +161,7 @@ load_line(struct loading *g, const char *p, size_t n)
 	const char *why;
 	uint64_t seen[16] = {0};
 
-	arena_release(&g->row);
+	arena_reset(&g->row);
 	if (!json_check(p, n, true, &e)) {
 		bad_record(g, e.reason, "", 0);
 		return true;
@@ -499,6 +499,7 @@ fill(struct loading *g, struct arena *m, const char *write, bool fresh)
 	}
 	if (g->t->n > 1024)
 		return fail(g->l, "invalid", "more than 1024 columns");
+	g->all_given = g->n_given == g->t->n;
 	prepare_insert(g);
 	ok = load_lines(g);
 	sqlite3_finalize(g->insert);
