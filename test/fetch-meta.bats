@@ -72,6 +72,8 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 	rows o | grep -q '"campaign_id":"120241001000010000"'
 	meta --lookback-days 1 --windows 7d_click >o7
 	rows o7 | jq -e -s 'all(.attribution_windows == "7d_click")'
+	run -0 --separate-stderr meta --lookback-days 1 --windows 7d_click,28d_view
+	[[ $stderr == *"28d_view is not given any more"* ]]
 	meta --lookback-days 1 --windows '' --level account >o0
 	rows o0 | jq -e 'has("campaign_id") | not'
 }
@@ -606,6 +608,8 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 	run -64 meta --since 2026-11-02 --date 2026-11-01
 	run -64 meta --api-version 25
 	run -64 meta operand
+	run -64 meta --mode sync --breakdowns impression_device
+	assert_output --partial "impression_device comes by report runs alone"
 	run -64 fetch-meta --account 1 --allow-http
 	[ ! -s "$SIM_LOG" ]
 	chmod 644 token

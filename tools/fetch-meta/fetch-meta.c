@@ -278,8 +278,31 @@ check_windows(const char *text)
 	size_t n = 0;
 
 	add_names("--windows", text, list, &n, 20);
-	while (n > 0)
-		free(list[--n]);
+	while (n > 0) {
+		n--;
+		if (strcmp(list[n], "7d_view") == 0 ||
+		    strcmp(list[n], "28d_view") == 0)
+			warn_msg("--windows",
+			    "warning: %s is not given any more, since "
+			    "2026-01-12",
+			    list[n]);
+		free(list[n]);
+	}
+}
+
+/* Asked for in one request, some breakdowns bring no rows and no error. */
+static void
+check_sync(const struct meta *m)
+{
+	static const char *const silent[] = {"impression_device",
+	    "hourly_stats_aggregated_by_audience_time_zone", "frequency_value"};
+
+	for (size_t i = 0; i < m->n_breakdowns && m->mode == MODE_SYNC; i++)
+		for (size_t k = 0; k < sizeof silent / sizeof *silent; k++)
+			if (strcmp(m->breakdowns[i], silent[k]) == 0)
+				opt_wrong(&set,
+				    "--mode: %s comes by report runs alone",
+				    silent[k]);
 }
 
 static void
@@ -310,6 +333,7 @@ complete(struct settings *s)
 		opt_wrong(&set, "--since: after --date");
 	check_windows(m->windows);
 	add_fields(s);
+	check_sync(m);
 	make_names(m);
 	if (m->base == NULL)
 		m->base = getenv("META_BASE_URL");
