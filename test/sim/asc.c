@@ -984,15 +984,17 @@ list_apps(const struct sim_request *r, struct sim_answer *a)
 	if (!json_wanted(r, a, known))
 		return;
 	open_list(a, &w, &data);
-	jsonw_open(&data, NULL, &o, '{');
-	jsonw_str(&o, "type", "apps");
-	jsonw_str(&o, "id", app());
-	jsonw_open(&o, "attributes", &at, '{');
-	jsonw_str(&at, "name", "Flocken");
-	jsonw_str(&at, "bundleId", "com.example.flocken");
-	jsonw_str(&at, "sku", "com.example.flocken");
-	jsonw_end(&at);
-	jsonw_end(&o);
+	for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
+		jsonw_open(&data, NULL, &o, '{');
+		jsonw_str(&o, "type", "apps");
+		jsonw_str(&o, "id", i == 0 ? app() : titles[i].id);
+		jsonw_open(&o, "attributes", &at, '{');
+		jsonw_str(&at, "name", titles[i].title);
+		jsonw_str(&at, "bundleId", titles[i].sku);
+		jsonw_str(&at, "sku", titles[i].sku);
+		jsonw_end(&at);
+		jsonw_end(&o);
+	}
 	close_list(r, &w, &data, NULL);
 }
 
