@@ -670,7 +670,8 @@ load(struct run *r)
 {
 	int rc = RC_OK;
 
-	qsort(r->inst, r->n, sizeof *r->inst, later_first);
+	if (r->n > 0)
+		qsort(r->inst, r->n, sizeof *r->inst, later_first);
 	for (size_t i = 0; i < r->n && rc == RC_OK && owned(r, -1) > 0; i++) {
 		struct claim cl = {r, (int)i};
 
