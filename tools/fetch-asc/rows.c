@@ -2,6 +2,7 @@
 #include "rows.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #define XXH_INLINE_ALL
@@ -23,6 +24,10 @@ enum {
 	TABLE_FIRST = 1 << 12,
 	TABLE_MAX = 1 << 21, /* slots: 24 MiB; 1.5 million different rows */
 	KNOWN = 64,
+	SHAPED = 64, /* columns, at most, for shapes */
+	SHAPES = 16,
+	DIGITS = 10,
+	TEXT = 1 << 20, /* records that are given out at once */
 };
 
 struct cell {
@@ -83,6 +88,16 @@ table_room(struct table *t)
 	free(old.count);
 }
 
+/* Brings its place near. */
+static void
+table_ahead(const struct table *t, uint64_t key)
+{
+	size_t i = (size_t)(key >> 20) & (t->slots - 1);
+
+	__builtin_prefetch(&t->key[i]);
+	__builtin_prefetch(&t->count[i]);
+}
+
 /* The ordinal of this one among its equals, from 1. */
 static uint32_t
 table_count(struct table *t, uint64_t key)
@@ -98,12 +113,24 @@ table_count(struct table *t, uint64_t key)
 	return t->count[i];
 }
 
+/* What stands between the cells of a line that have something in them: keys,
+ * quotes, and the members of empty cells. */
+struct shape {
+	uint64_t empty; /* a bit a column */
+	bool set;
+	char *text;
+	size_t n;
+	uint32_t at[SHAPED + 2];
+	uint8_t cell[SHAPED + 1];
+};
+
 struct writer {
 	struct rows *r;
 	struct table seen;
 	struct buf text;   /* records of a batch */
 	struct buf idents; /* what their ids are made of */
-	size_t id_at[BATCH + 1], rec[BATCH + 1], ident[BATCH + 1];
+	size_t id_at[BATCH + 1], ident[BATCH + 1], ident_len[BATCH + 1];
+	uint64_t hash[BATCH + 1];
 	size_t n, lead_len, identity_len;
 	size_t columns; /* so many of a line are looked at */
 	size_t warnings;
@@ -111,6 +138,13 @@ struct writer {
 	struct cell cell[COLUMNS_MAX + 1];
 	uint32_t tab[COLUMNS_MAX + 1]; /* where a line's cells end */
 	bool escapes;                  /* the line has what JSON escapes */
+	bool short_line;               /* it has fewer cells than the header */
+	bool straight;    /* the identity is the line itself, but for ... */
+	uint64_t changed; /* ... these cells */
+	const char *line;
+	struct shape shape[SHAPES];
+	char ordinal[24]; /* of the row before, right-aligned */
+	size_t ordinal_at;
 	size_t dates[COLUMNS_MAX], numbers[COLUMNS_MAX], n_dates, n_numbers;
 	char us[COLUMNS_MAX][DATE_LEN]; /* the date that iso was made of */
 	uint64_t known[KNOWN];          /* product types that were met */
@@ -120,19 +154,37 @@ struct writer {
 	char pad[64];                /* cells are read beyond their end */
 };
 
+static size_t
+digits(char *to, uint32_t v)
+{
+	char text[DIGITS];
+	size_t n = 0;
+
+	do
+		text[n++] = (char)('0' + v % 10);
+	while ((v /= 10) != 0);
+	for (size_t i = 0; i < n; i++)
+		to[i] = text[n - 1 - i];
+	return n;
+}
+
 static void
-flush_batch(struct writer *w)
+flush_batch(struct writer *w, bool last)
 {
 	const void *p[BATCH];
 	size_t len[BATCH];
 	unsigned char sum[BATCH][SHA_LEN];
 
-	for (size_t i = 0; i < w->n; i++) {
-		p[i] = w->idents.p + w->ident[i];
-		len[i] = w->ident[i + 1] - w->ident[i];
-	}
-	if (w->n == 0)
+	if (w->n == 0 && !last)
 		return;
+	for (size_t i = 0; i < w->n; i++) {
+		char *ident = w->idents.p + w->ident[i];
+
+		p[i] = ident;
+		len[i] = w->ident_len[i];
+		len[i] +=
+		    digits(ident + len[i], table_count(&w->seen, w->hash[i]));
+	}
 	sha256_many(w->n, p, len, sum);
 	for (size_t i = 0; i < w->n; i++) {
 		char hex[SHA_HEX + 1];
@@ -140,10 +192,12 @@ flush_batch(struct writer *w)
 		sha_hex(sum[i], hex);
 		memcpy(w->text.p + w->id_at[i], hex, SHA_HEX);
 	}
-	out_write(w->r->out, w->text.p, w->text.len);
 	w->r->count += w->n;
 	w->n = 0;
-	buf_reset(&w->text);
+	if (last || w->text.len >= TEXT) {
+		out_write(w->r->out, w->text.p, w->text.len);
+		buf_reset(&w->text);
+	}
 	buf_reset(&w->idents);
 }
 
@@ -374,7 +428,10 @@ split(struct writer *w, const char *p, const char *end)
 		split_commas(w, p, end);
 		return;
 	}
+	w->line = p;
+	w->changed = 0;
 	n = tabs(w, p, len);
+	w->short_line = n + 1 < w->columns;
 	w->tab[n] = (uint32_t)len;
 	for (size_t i = 0; i < w->columns; i++) {
 		struct cell *c = &w->cell[i];
@@ -386,8 +443,10 @@ split(struct writer *w, const char *p, const char *end)
 		c->p = p + from;
 		c->n = w->tab[i] - from;
 		from = w->tab[i] + 1;
-		if (c->n > 0 && (c->p[0] <= ' ' || c->p[c->n - 1] <= ' '))
+		if (c->n > 0 && (c->p[0] <= ' ' || c->p[c->n - 1] <= ' ')) {
 			trim(c);
+			w->changed |= UINT64_C(1) << (i & 63);
+		}
 	}
 }
 
@@ -398,6 +457,7 @@ normal(struct writer *w)
 		size_t at = w->dates[i];
 		struct cell *c = &w->cell[at];
 
+		w->changed |= UINT64_C(1) << (at & 63);
 		/* mostly the day of the row before */
 		if (c->n == DATE_LEN && w->iso[at][0] != '\0' &&
 		    memcmp(c->p, w->us[at], DATE_LEN) == 0) {
@@ -411,8 +471,10 @@ normal(struct writer *w)
 		size_t n, at = w->numbers[i];
 		struct cell *c = &w->cell[at];
 
-		if (no_separators(c, w->plain[at], sizeof w->plain[at], &n))
+		if (no_separators(c, w->plain[at], sizeof w->plain[at], &n)) {
 			*c = (struct cell){w->plain[at], n};
+			w->changed |= UINT64_C(1) << (at & 63);
+		}
 	}
 }
 
@@ -428,6 +490,10 @@ set_normal(struct writer *w)
 		else if (l->col[i].number)
 			w->numbers[w->n_numbers++] = i;
 	}
+	w->straight = l->delim == '\t' && w->columns <= SHAPED &&
+		      l->n_more == 0 && l->n_order >= w->columns;
+	for (size_t i = 0; i < l->n_order && w->straight; i++)
+		w->straight = l->order[i] == (i < w->columns ? (int)i : -1);
 }
 
 /* "Product type identifiers", the complete list, and what was seen. */
@@ -466,6 +532,27 @@ look_at_product(struct writer *w, const struct cell *c)
 	    diag_quote(quoted, c->p, c->n));
 }
 
+/* The cells of the line with tabs behind them: as they came, but for those that
+ * were changed. */
+static char *
+put_line(const struct writer *w, char *o)
+{
+	const char *from = w->line;
+	size_t last = w->tab[w->columns - 1];
+
+	for (uint64_t m = w->changed; m != 0; m &= m - 1) {
+		size_t i = (size_t)__builtin_ctzll(m);
+		size_t start = i == 0 ? 0 : w->tab[i - 1] + 1;
+
+		o = put_raw(o, from, (size_t)(w->line + start - from));
+		o = put_raw(o, w->cell[i].p, w->cell[i].n);
+		from = w->line + w->tab[i];
+	}
+	o = put_raw(o, from, (size_t)(w->line + last - from));
+	*o++ = '\t';
+	return o;
+}
+
 /* The cells of known columns in our own order, so that Apple's does not
  * matter; of others, which may come and go, those with something in them. */
 static void
@@ -483,7 +570,10 @@ add_identity(struct writer *w, size_t line)
 	o = b->p + from;
 	memcpy(o, w->r->identity, w->identity_len);
 	o += w->identity_len;
-	for (size_t i = 0; i < l->n_order; i++) {
+	if (w->straight && !w->short_line)
+		o = put_line(w, o);
+	for (size_t i = w->straight && !w->short_line ? w->columns : 0;
+	     i < l->n_order; i++) {
 		if (l->order[i] >= 0)
 			o = put_raw(
 			    o, w->cell[l->order[i]].p, w->cell[l->order[i]].n);
@@ -501,9 +591,95 @@ add_identity(struct writer *w, size_t line)
 		*o++ = '\t';
 	}
 	b->len = (size_t)(o - b->p);
-	buf_u64(
-	    b, table_count(&w->seen, XXH3_64bits(b->p + from, b->len - from)));
-	w->ident[w->n + 1] = b->len;
+	w->ident_len[w->n] = b->len - from;
+	w->hash[w->n] = XXH3_64bits(b->p + from, b->len - from);
+	table_ahead(&w->seen, w->hash[w->n]);
+	b->len += DIGITS; /* for how often it was seen */
+}
+
+static void
+shape_make(struct shape *s, const struct layout *l, uint64_t empty)
+{
+	struct buf b = BUF_INIT(SIZE_MAX / 2);
+
+	buf_room(&b, l->leads + 2 * l->n + 80);
+	s->n = 0;
+	s->at[0] = 0;
+	for (size_t i = 0; i < l->n; i++) {
+		buf_add(&b, l->col[i].lead, l->col[i].lead_len);
+		if ((empty >> i & 1) == 0) {
+			s->cell[s->n++] = (uint8_t)i;
+			s->at[s->n] = (uint32_t)b.len;
+		}
+		buf_char(&b, '"');
+	}
+	buf_add(&b, "}\n", 2);
+	s->at[s->n + 1] = (uint32_t)b.len;
+	free(s->text);
+	s->text = xcalloc(1, b.len + 16);
+	memcpy(s->text, b.p, b.len);
+	buf_release(&b);
+	s->empty = empty;
+	s->set = true;
+}
+
+/* The shape of the row; lines of one kind have few of them. */
+static const struct shape *
+shape_of(struct writer *w)
+{
+	uint64_t empty = 0;
+	struct shape *s;
+
+	for (size_t i = 0; i < w->columns; i++)
+		empty |= (uint64_t)(w->cell[i].n == 0) << i;
+	s = &w->shape[(empty * 0x9e3779b97f4a7c15ull) >> 60];
+	if (!s->set || s->empty != empty)
+		shape_make(s, w->r->l, empty);
+	return s;
+}
+
+static char *
+put_cells(struct writer *w, char *o)
+{
+	const struct layout *l = w->r->l;
+	const struct shape *s;
+	size_t i;
+
+	if (l->n > SHAPED || w->columns != l->n) {
+		for (i = 0; i < l->n; i++) {
+			const struct cell *c = &w->cell[i];
+
+			o = put_raw(o, l->col[i].lead, l->col[i].lead_len);
+			o = w->escapes ? put_text(o, c->p, c->n)
+				       : put_raw(o, c->p, c->n);
+			*o++ = '"';
+		}
+		memcpy(o, "}\n", 2);
+		return o + 2;
+	}
+	s = shape_of(w);
+	for (i = 0; i < s->n; i++) {
+		const struct cell *c = &w->cell[s->cell[i]];
+
+		o = put_raw(o, s->text + s->at[i], s->at[i + 1] - s->at[i]);
+		o = w->escapes ? put_text(o, c->p, c->n)
+			       : put_raw(o, c->p, c->n);
+	}
+	return put_raw(o, s->text + s->at[i], s->at[i + 1] - s->at[i]);
+}
+
+/* One more than before, as text. */
+static void
+count_up(struct writer *w)
+{
+	size_t i = sizeof w->ordinal;
+
+	while (i > w->ordinal_at && w->ordinal[i - 1] == '9')
+		w->ordinal[--i] = '0';
+	if (i == w->ordinal_at)
+		w->ordinal[--w->ordinal_at] = '1';
+	else
+		w->ordinal[i - 1]++;
 }
 
 static void
@@ -534,21 +710,14 @@ add_row(struct writer *w, const char *p, const char *end)
 	b->len += SHA_HEX;
 	buf_add(b, "\",", 2);
 	buf_add(b, w->r->lead, w->lead_len);
-	buf_u64(b, w->r->count + w->n + 1);
-	o = b->p + b->len;
-	for (size_t i = 0; i < l->n; i++) {
-		const struct cell *c = &w->cell[i];
+	count_up(w);
+	buf_add(
+	    b, w->ordinal + w->ordinal_at, sizeof w->ordinal - w->ordinal_at);
+	o = put_cells(w, b->p + b->len);
+	b->len = (size_t)(o - b->p);
 
-		o = put_raw(o, l->col[i].lead, l->col[i].lead_len);
-		o = w->escapes ? put_text(o, c->p, c->n)
-			       : put_raw(o, c->p, c->n);
-		*o++ = '"';
-	}
-	memcpy(o, "}\n", 2);
-	b->len = (size_t)(o + 2 - b->p);
-
-	if (++w->n == BATCH || b->len > BLOCK)
-		flush_batch(w);
+	if (++w->n == BATCH)
+		flush_batch(w, false);
 }
 
 /* Calls row for each line that is not blank. */
@@ -610,8 +779,16 @@ rows_write(struct rows *r, struct spool *plain)
 	buf_init(&w->quoted, SIZE_MAX / 2);
 	table_make(&w->seen, TABLE_FIRST);
 	set_normal(w);
+	w->ordinal_at = sizeof w->ordinal;
+	if (r->count > 0)
+		w->ordinal_at -= (size_t)snprintf(w->ordinal, sizeof w->ordinal,
+		    "%llu", (unsigned long long)r->count);
+	memmove(w->ordinal + w->ordinal_at, w->ordinal,
+	    sizeof w->ordinal - w->ordinal_at);
 	rc = each_line(plain, on_row, w);
-	flush_batch(w);
+	flush_batch(w, true);
+	for (size_t i = 0; i < SHAPES; i++)
+		free(w->shape[i].text);
 	free(w->seen.key);
 	free(w->seen.count);
 	buf_release(&w->text);
