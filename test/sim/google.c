@@ -432,6 +432,7 @@ struct col {
 	char *name; /* as JSON text, quotes included */
 	enum { TEXT, INT, FLOAT, BOOL, RECORD } kind;
 	bool repeated;
+	struct json_span field; /* of the official schema, where it has one */
 	struct col *child; /* COLS of them, or NULL */
 	size_t n;
 	uint64_t before[COLS]; /* of the children: bit j: i stands before j */
@@ -556,16 +557,17 @@ learn(struct col *c, const struct json_span *fields,
 		}
 		if (i == COLS)
 			continue;
-		field = field_named(fields, &k);
 		if (i == c->n) {
 			c->n++;
+			field = field_named(fields, &k);
 			c->child[i].name = xstrndup(k.p, k.len);
+			c->child[i].field = field;
 			set_kind(&c->child[i], &field, &v);
 		}
 		if (last < COLS)
 			c->before[last] |= (uint64_t)1 << i;
 		last = i;
-		learn_value(&c->child[i], &field, &v);
+		learn_value(&c->child[i], &c->child[i].field, &v);
 	}
 }
 
