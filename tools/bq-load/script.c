@@ -393,6 +393,10 @@ script_estimate(
 	if (rc == RC_OK)
 		rc = bq_dry_run(b, &q, &e);
 	buf_release(&text);
+	if (rc == RC_CONTRACT) { /* the run itself will say what is wrong */
+		warn_msg(what, "warning: no estimate: %s", bq_why(b));
+		return RC_OK;
+	}
 	if (rc == RC_OK && !quiet)
 		warn_msg(what,
 		    "about %" PRIu64 " bytes will be read, more than %" PRIu64
