@@ -489,6 +489,40 @@ EOF
 	assert_output '["2","0"]'
 }
 
+@test "days that have expired are gone; a filter that is demanded is demanded" {
+	start
+	query "CREATE TABLE ops.x (d DATE, n INT64) PARTITION BY d OPTIONS (
+		partition_expiration_days = 3, require_partition_filter = TRUE)" |
+		jq -e .jobComplete
+	query "INSERT INTO ops.x VALUES (CURRENT_DATE(), 1),
+		(DATE_SUB(CURRENT_DATE(), INTERVAL 9 DAY), 2)" >/dev/null
+	run -0 rows "SELECT n FROM ops.x WHERE d > '2020-01-01'"
+	assert_output '["1"]'
+	for sql in 'SELECT n FROM ops.x' 'DELETE FROM ops.x WHERE n = 1' \
+		'UPDATE ops.x SET n = 2 WHERE n = 1'; do
+		run -0 said < <(query "$sql")
+		assert_output --partial "without a filter over column(s) 'd'"
+	done
+}
+
+@test "a view made as a table resource follows its query" {
+	start
+	query 'CREATE TABLE ops.t AS SELECT 1 AS n' >/dev/null
+	api "$V2/datasets/ops/tables" -d '{"tableReference":{"tableId":"v"},"view":{
+		"query":"SELECT n + 1 AS m FROM ops.t","useLegacySql":false}}' |
+		jq -e '.type == "VIEW" and .schema.fields[0].name == "m"'
+	query 'UPDATE ops.t SET n = 5 WHERE TRUE' >/dev/null
+	run -0 rows 'SELECT m FROM ops.v'
+	assert_output '["6"]'
+	run -0 said < <(api "$V2/datasets/ops/tables/v/data")
+	assert_output --partial 'Cannot list a table of type VIEW'
+	run -0 said < <(api "$V2/datasets/ops/tables" -d '{"tableReference":{"tableId":"w"},
+		"view":{"query":"SELECT 1"}}')
+	assert_output --partial 'useLegacySql must be false'
+	run -0 said < <(api "$V2/datasets/ops/tables/w")
+	assert_output --partial '404 notFound'
+}
+
 @test "a job fails, or grumbles, as the script says" {
 	fault '{"match":"POST /upload","do":"job-error","reason":"jobBackendError","body":"try later"}'
 	fault '{"match":"POST /bigquery/v2/projects/weir-test/jobs","do":"job-warning","reason":"invalid","body":"hm"}'

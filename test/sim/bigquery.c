@@ -47,6 +47,23 @@ bq_dataset_add(const char *id, const char *location)
 
 /* ---- the tables' registry ---- */
 
+/* Days that are older than the table keeps are gone. */
+static void
+expire_days(const struct bq_table *t)
+{
+	int64_t keep =
+	    t->part_expire == NULL ? 0 : strtoll(t->part_expire, NULL, 10);
+	const struct bq_field *f;
+	int64_t first;
+
+	if (keep <= 0 || t->part_field == NULL)
+		return;
+	f = bq_field_find(t->field, t->n, t->part_field, strlen(t->part_field));
+	first = (bq_now_ms() - keep) / 86400000;
+	bq_do("DELETE FROM %s WHERE \"%s\" < %lld", t->sql, f->name,
+	    (long long)(f->type->kind == T_DATE ? first : first * 86400000000));
+}
+
 struct bq_table *
 bq_table_find(const struct bq_dataset *d, const char *id)
 {
@@ -58,6 +75,8 @@ bq_table_find(const struct bq_dataset *d, const char *id)
 		bq_table_drop(t);
 		return NULL;
 	}
+	if (t != NULL)
+		expire_days(t);
 	return t;
 }
 

@@ -297,6 +297,7 @@ dml_update(struct sql *s)
 	if (!sql_take(s, "WHERE"))
 		sql_fail(s, s->at, "UPDATE must have a WHERE clause");
 	where = sql_bool(s, "WHERE clause").s;
+	sql_pruned(s, in.srcs, where);
 	run_end(s);
 	{
 		size_t end = s->at;
@@ -349,6 +350,7 @@ dml_delete(struct sql *s)
 		sql_fail(s, s->at, "DELETE must have a WHERE clause");
 	s->scope = &in;
 	where = sql_bool(s, "WHERE clause").s;
+	sql_pruned(s, in.srcs, where);
 	s->scope = NULL;
 	run_end(s);
 	run_use_all(s, t);

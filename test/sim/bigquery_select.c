@@ -404,6 +404,26 @@ sql_from(struct sql *s, struct buf *out)
 	return first;
 }
 
+void
+sql_pruned(struct sql *s, const struct src *f, const char *where)
+{
+	for (; f != NULL; f = f->next) {
+		const struct bq_table *t = f->n > 0 ? f->col[0].table : NULL;
+
+		if (t == NULL || !t->part_filter || t->part_field == NULL)
+			continue;
+		for (size_t i = 0; i < f->n; i++) {
+			if (strcasecmp(f->col[i].name, t->part_field) == 0 &&
+			    strstr(where, f->col[i].sql) == NULL)
+				sql_raise(s, "invalidQuery",
+				    "Cannot query over table '%s.%s' without a "
+				    "filter over column(s) '%s' that can be "
+				    "used for partition elimination",
+				    t->dataset->id, t->id, t->part_field);
+		}
+	}
+}
+
 /* ---- SELECT ---- */
 
 struct item {
@@ -826,6 +846,7 @@ core(struct sql *s, struct select *q)
 			    e.agg ? "Aggregate" : "Analytic");
 		buf_str(q->where, e.s);
 	}
+	sql_pruned(s, s->scope->srcs, buf_cstr(q->where));
 	if (sql_take(s, "GROUP"))
 		group_by(s, q);
 	end = s->at;

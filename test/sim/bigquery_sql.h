@@ -172,6 +172,8 @@ struct rel sql_query(struct sql *s);
 /* One item of FROM with its alias. */
 struct src *sql_table(struct sql *s, struct buf *out);
 struct src *sql_from(struct sql *s, struct buf *out);
+/* A table that demands a filter on its partitions has one in WHERE. */
+void sql_pruned(struct sql *s, const struct src *f, const char *where);
 /* A table's name: project.dataset.table, quoted or not. */
 struct path {
 	const char *dataset, *table;
