@@ -141,6 +141,37 @@ FAULTS_THAT_PASS='"do":"status","status":503
 	assert_equal "$n" 27
 }
 
+@test "what does not pass ends with its class, and no row is printed" {
+	local rc n do
+	while IFS=$'\t' read -r rc n do; do
+		rm -f .sim.faults
+		fault "{\"match\":\"GET*/queries/bqquery_\",\"nth\":2,$do}"
+		start
+		put --setup --apps "$ROOT/conf/apps.jq" >/dev/null
+		run --separate-stderr ask --max-wait 2 --max-body 1M 'SELECT app_id FROM `analytics_core.dim_apps`'
+		assert_equal "$do: $status" "$do: $rc"
+		refute_output
+		# the shape of the rows, then tries of the page
+		assert_equal "$do: $(requests GET.*/queries/)" "$do: $((n + 1))"
+		[[ $stderr != *ya29* ]]
+		sim_stop
+	done <<-'END'
+		75	1	"do":"status","status":503,"headers":{"Retry-After":"86400"}
+		75	5	"times":0,"do":"status","status":502,"body":"<html>"
+		75	1	"do":"status","status":403,"body":{"error":{"code":403,"errors":[{"reason":"quotaExceeded"}]}}
+		77	1	"do":"status","status":403,"body":{"error":{"code":403,"errors":[{"reason":"accessDenied"}]}}
+		77	2	"times":0,"do":"expire"
+		65	1	"do":"status","status":302,"headers":{"Location":"https://evil.example/"}
+		65	1	"do":"status","status":400,"body":{"error":{"code":400,"errors":[{"reason":"invalid"}],"message":"no"}}
+		65	2	"times":0,"do":"html"
+		65	1	"do":"body","body":"{\"rows\":[{\"f\":[{\"v\":NaN}]}]}"
+		65	1	"do":"body","body":"{\"rows\":[{\"f\":[{\"v\":\"a\"},{\"v\":\"b\"}]}]}"
+		65	1	"do":"body","body":"{\"rows\":[]}"
+		65	1	"do":"bigbody","size":4000000
+		75	5	"times":0,"do":"cut"
+	END
+}
+
 @test "killed at each of its requests and run again: done once" {
 	local before k pid i
 	start --set bq_polls=2
