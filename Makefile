@@ -175,9 +175,11 @@ fuzz:
 	$(MAKE) B=$(B)-fuzz CC=clang SAN=address,undefined,fuzzer-no-link \
 	    CFLAGS="-O1 -g" fuzz-run
 FUZZ_BIN = $(FUZZ:%=$(B)/fuzz/%)
+$(B)/fuzz/tsv: $(patsubst %,$(B)/tools/fetch-asc/%.o,layout rows unpack)
 $(FUZZ_BIN): $(B)/fuzz/%: $(B)/fuzz/%.o $(B)/libweir.a
 	$(CC) $(ALL_CFLAGS) $(filter-out -fsanitize=%,$(ALL_LDFLAGS)) \
-	    -fsanitize=address,undefined,fuzzer -o $@ $^ $(LIBS)
+	    -fsanitize=address,undefined,fuzzer -o $@ $(filter-out %.a,$^) \
+	    $(filter %.a,$^) -lcurl $(LIBS)
 fuzz-run: $(FUZZ_BIN)
 	set -e; for f in $(FUZZ); do mkdir -p $(B)/fuzz/corpus.$$f; \
 	    echo "fuzz: $$f, $(FUZZ_SECONDS) s"; \

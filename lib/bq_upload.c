@@ -365,7 +365,7 @@ take_range(struct upload *u, const char *range)
 		u->at = 0;
 	else if (sscanf(range, "bytes=0-%" SCNu64 "%c", &last, &more) == 1 ||
 		 sscanf(range, "0-%" SCNu64 "%c", &last, &more) == 1)
-		u->at = last + 1;
+		u->at = last < u->l->pack->size ? last + 1 : UINT64_MAX;
 	else
 		return false;
 	if (u->at > was)

@@ -216,6 +216,8 @@ layout_read(struct layout *l, const char *line, size_t n, const struct kind *k,
 	l->col = xcalloc(COLUMNS_MAX + 1, sizeof *l->col);
 	l->order = xcalloc(COLUMNS_MAX, sizeof *l->order);
 	l->more = xcalloc(COLUMNS_MAX, sizeof *l->more);
+	if (n == 0)
+		line = end = "";
 	if (n >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
 		line += 3;
 	l->delim =
