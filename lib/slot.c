@@ -1,5 +1,7 @@
 #include "slot.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +10,7 @@
 #include "json.h"
 #include "mem.h"
 
-enum { LINEAGE_MAX = 64 << 10 };
+enum { LINEAGE_MAX = 64 << 10, REASON_MAX = 1400 };
 
 void
 slot_set(char **text, const char *value)
@@ -123,15 +125,83 @@ slot_refuse(struct slot *s, const char *reason)
 	slot_set(&s->reason, reason);
 }
 
+int
+slot_say(struct slot *s, int status, const char *fmt, ...)
+{
+	char why[REASON_MAX], a[DIAG_QUOTE], b[DIAG_QUOTE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof why, fmt, ap);
+	va_end(ap);
+	warn_msg(s->batch, "partition %s %s %s: %s",
+	    diag_quote(a, s->source, strlen(s->source)),
+	    diag_quote(b, s->feed, strlen(s->feed)), s->date, why);
+	slot_set(&s->reason, why);
+	return status;
+}
+
+/* ---- one that stands in a store ---- */
+
+static const char *
+word_of(const char *text)
+{
+	static const char *const words[] = {"staged", "published", "replaced",
+	    "rolled_back", "quarantined", "aborted", "replace", "upsert",
+	    "append"};
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcmp(words[i], text) == 0)
+			return words[i];
+	return "";
+}
+
+void
+slot_words(
+    struct slot *s, const char *state, const char *outcome, const char *mode)
+{
+	s->state = word_of(state);
+	s->mode = word_of(mode);
+	s->outcome = OUTCOME_COMPLETE;
+	if (strcmp(outcome, "empty") == 0)
+		s->outcome = OUTCOME_EMPTY;
+	else if (strcmp(outcome, "partial") == 0)
+		s->outcome = OUTCOME_PARTIAL;
+}
+
+bool
+slot_is(const struct slot *s, const char *state)
+{
+	return strcmp(s->state, state) == 0;
+}
+
+bool
+slot_age(const struct slot *s, int32_t *days)
+{
+	struct zone *z;
+	int64_t us;
+	int32_t day;
+
+	if (s == NULL || s->fetched_at == NULL ||
+	    !time_parse(s->fetched_at, strlen(s->fetched_at), &us) ||
+	    !date_parse(s->date, strlen(s->date), &day))
+		return false;
+	z = zone_open(*s->day_tz != '\0' ? s->day_tz : "UTC");
+	if (z == NULL)
+		return false;
+	*days = zone_day(z, us / 1000000 - (us % 1000000 < 0)) - day;
+	zone_close(z);
+	return true;
+}
+
 /* ---- the receipt ---- */
 
 static bool
 failed(const struct slot *s)
 {
-	return strcmp(s->state, "refused") == 0 ||
-	       strcmp(s->state, "failed") == 0 ||
+	return slot_is(s, "refused") || slot_is(s, "failed") ||
 	       /* staged, where it should have been published */
-	       (strcmp(s->state, "staged") == 0 && s->reason != NULL);
+	       (slot_is(s, "staged") && s->reason != NULL);
 }
 
 static void
@@ -156,7 +226,7 @@ write_slot(struct jsonw *list, const struct receipt *r, const struct slot *s)
 	jsonw_u64(&w, "rejected", s->rejected);
 	jsonw_u64(&w, "restated", s->restated);
 	/* where the audit finds what is to be published */
-	if (s->stage != NULL && strcmp(s->state, "staged") == 0)
+	if (s->stage != NULL && slot_is(s, "staged"))
 		jsonw_str(&w, "stage_table", s->stage);
 	if (s->unchanged)
 		jsonw_bool(&w, "unchanged", true);

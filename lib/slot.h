@@ -42,6 +42,17 @@ void slot_set(char **text, const char *value);
 /* Takes what the begin record says: NULL, or what is wrong with it. */
 const char *slot_begin(struct slot *s, const struct part *part);
 void slot_refuse(struct slot *s, const char *reason);
+/* Says "BATCH: partition ...: why", keeps it as the reason, gives status. */
+int slot_say(struct slot *s, int status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* One that stands in a store: takes its words for state, outcome and mode. */
+void slot_words(
+    struct slot *s, const char *state, const char *outcome, const char *mode);
+bool slot_is(const struct slot *s, const char *state);
+/* How many days old the day was when it was fetched, in its own zone. False:
+ * not known. */
+bool slot_age(const struct slot *s, int32_t *days);
 
 void receipt_write(const struct receipt *r, struct buf *out);
 void receipt_release(struct receipt *r);

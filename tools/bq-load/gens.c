@@ -1,6 +1,5 @@
 #include "gens.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,30 +9,6 @@
 #include "json.h"
 #include "mem.h"
 #include "sha.h"
-
-enum { REASON_MAX = 1400, ROW_PAD = JSON_PAD };
-
-bool
-slot_is(const struct slot *s, const char *state)
-{
-	return strcmp(s->state, state) == 0;
-}
-
-int
-slot_say(struct slot *s, int status, const char *fmt, ...)
-{
-	char why[REASON_MAX], a[DIAG_QUOTE], b[DIAG_QUOTE];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, sizeof why, fmt, ap);
-	va_end(ap);
-	warn_msg(s->batch, "partition %s %s %s: %s",
-	    diag_quote(a, s->source, strlen(s->source)),
-	    diag_quote(b, s->feed, strlen(s->feed)), s->date, why);
-	slot_set(&s->reason, why);
-	return status;
-}
 
 int
 slot_fail(struct slot *s, struct bq *b, int rc, const char *what)

@@ -20,12 +20,8 @@ struct slot *gens_one(const struct gens *g, const struct slot *like,
     const char *batch, int64_t generation);
 /* What s replaced, and that one where it was taken back too; or NULL. */
 struct slot *gens_before(const struct gens *g, const struct slot *s);
-bool slot_is(const struct slot *s, const char *state);
 
-/* Says "BATCH: partition …: why", keeps it, gives status back. */
-int slot_say(struct slot *s, int status, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-/* The same for what a call of bq.h could not do. */
+/* slot_say for what a call of bq.h could not do. */
 int slot_fail(struct slot *s, struct bq *b, int rc, const char *what);
 
 #endif

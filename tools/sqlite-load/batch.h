@@ -1,21 +1,13 @@
 /*
- * Generations and their verbs. All is done in the transaction that the caller
- * has open; with any status but RC_OK he rolls back, unless it is said
- * otherwise.
+ * Generations and their verbs (stage.c, publish.c, verbs.c). All is done in
+ * the transaction that the caller has open; with any status but RC_OK he rolls
+ * back, unless it is said otherwise.
  */
 #ifndef SQLITE_LOAD_BATCH_H
 #define SQLITE_LOAD_BATCH_H
 
-#include "slot.h"
+#include "policy.h"
 #include "table.h"
-
-struct policy {
-	bool allow_empty, allow_partial, force;
-	uint64_t max_rejects;
-	double max_percent;      /* <0: not asked for */
-	const char *fingerprint; /* "" where there is none */
-	const char *reason;      /* NULL: none */
-};
 
 /* Forgets what the batch has staged and gives the number of the next
  * generation. */
@@ -41,13 +33,6 @@ int batch_publish(struct table *t, struct slot *const *s, size_t n,
 
 /* The verbs on what stands in the database; they add slots to r. generation 0
  * is what is staged, or for a rollback what is visible. */
-enum verb {
-	VERB_LOAD,
-	VERB_PUBLISH,
-	VERB_ABORT,
-	VERB_ROLLBACK,
-	VERB_QUARANTINE
-};
 int batch_verb(struct db *d, enum verb verb, const char *batch,
     int64_t generation, const struct policy *p, struct receipt *r, int *status);
 
