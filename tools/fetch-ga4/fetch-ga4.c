@@ -22,7 +22,8 @@
 #include "sys.h"
 
 #define SCOPE "https://www.googleapis.com/auth/"
-#define HELD_MAX (8u << 20) /* of a page's records in memory */
+#define HELD_MAX (16u << 20) /* of a page's records in memory */
+#define SUM_BYTES (256 << 10)
 #define BLOCK (128u << 10)
 #define DAYS_MAX 4000
 
@@ -215,7 +216,10 @@ page_read(struct fetch *f, struct http_answer *a,
 			*rc = fail(f, RC_IO, "cannot read the answer back");
 			break;
 		}
-		sum = XXH3_64bits_withSeed(block, (size_t)n, sum);
+		if (sum == 1) /* its beginning and how long it is tell it */
+			sum = XXH3_64bits_withSeed(block,
+			    n < SUM_BYTES ? (size_t)n : SUM_BYTES,
+			    spool_size(a->body));
 		*rc = page_feed(p, block, (size_t)n);
 	}
 	if (*rc == RC_OK || (*rc == RC_CONTRACT && *f->why == '\0')) {
