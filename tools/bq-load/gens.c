@@ -18,18 +18,6 @@ slot_fail(struct slot *s, struct bq *b, int rc, const char *what)
 
 /* ---- reading ---- */
 
-static const char *
-word_of(const char *text)
-{
-	static const char *const words[] = {"staged", "published", "replaced",
-	    "rolled_back", "quarantined", "aborted", "replace"};
-
-	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if (strcmp(words[i], text) == 0)
-			return words[i];
-	return "";
-}
-
 /* A member's text, of any type; NULL for null. Owned by the caller. */
 static char *
 member(const struct json_span *row, const char *name)
@@ -62,19 +50,26 @@ take(char **to, const struct json_span *row, const char *name)
 	*to = member(row, name);
 }
 
+char *
+row_text(const struct json_span *row, const char *name)
+{
+	char *text = member(row, name);
+
+	return text != NULL ? text : xstrdup("");
+}
+
 static void
 take_text(char **to, const struct json_span *row, const char *name)
 {
-	take(to, row, name);
-	if (*to == NULL)
-		*to = xstrdup("");
+	free(*to);
+	*to = row_text(row, name);
 }
 
 static void
 read_slot(struct receipt *r, const struct json_span *row)
 {
 	struct slot *s = receipt_slot(r, NULL, NULL, NULL, NULL, NULL);
-	char *text;
+	char *text, *state;
 
 	take_text(&s->table, row, "table_name");
 	take_text(&s->source, row, "source_system");
@@ -91,19 +86,13 @@ read_slot(struct receipt *r, const struct json_span *row)
 	s->base_generation = number(row, "replaces_generation");
 	s->rows = s->records = (uint64_t)number(row, "row_count");
 	s->rejected = (uint64_t)number(row, "rejected");
-	text = member(row, "state");
-	s->state = word_of(text != NULL ? text : "");
+	state = row_text(row, "state");
+	text = row_text(row, "outcome");
+	slot_words(s, state, text, "replace");
+	free(state);
 	free(text);
-	text = member(row, "outcome");
-	s->outcome = OUTCOME_COMPLETE;
-	if (text != NULL && strcmp(text, "empty") == 0)
-		s->outcome = OUTCOME_EMPTY;
-	else if (text != NULL && strcmp(text, "partial") == 0)
-		s->outcome = OUTCOME_PARTIAL;
-	free(text);
-	text = member(row, "checksum");
-	snprintf(
-	    s->checksum, sizeof s->checksum, "%s", text != NULL ? text : "");
+	text = row_text(row, "checksum");
+	snprintf(s->checksum, sizeof s->checksum, "%s", text);
 	free(text);
 }
 

@@ -21,6 +21,8 @@ struct slot *gens_one(const struct gens *g, const struct slot *like,
 /* What s replaced, and that one where it was taken back too; or NULL. */
 struct slot *gens_before(const struct gens *g, const struct slot *s);
 
+/* A member of a row as text, "" for null; the caller frees. */
+char *row_text(const struct json_span *row, const char *name);
 /* slot_say for what a call of bq.h could not do. */
 int slot_fail(struct slot *s, struct bq *b, int rc, const char *what);
 

@@ -43,7 +43,8 @@ pieces_of(struct load *l, struct pieces *p)
 	buf_init(&p->match, TEXT_MAX);
 	buf_init(&p->set, TEXT_MAX);
 	buf_init(&p->values, TEXT_MAX);
-	buf_fmt(&p->table, "analytics_%s.%s", ops ? "ops" : "core", l->table);
+	buf_fmt(
+	    &p->table, "analytics_%s.%s", ops ? "ops" : "core", l->run.table);
 	rows_names(&l->rows, &p->columns, "");
 	rows_names(&l->rows, &p->values, "s.");
 	for (size_t i = 0; i < l->rows.n; i++) {
@@ -120,7 +121,7 @@ static int
 merge(struct load *l, struct slot *s)
 {
 	struct buf sql = BUF_INIT(TEXT_MAX);
-	struct args a = {.slot = s, .p = &l->policy};
+	struct args a = {.slot = s, .p = &l->run.policy};
 	struct pieces p;
 	struct script sc;
 	struct bq_job j;
@@ -128,7 +129,7 @@ merge(struct load *l, struct slot *s)
 	int rc;
 
 	pieces_of(l, &p);
-	fill_in(&sql, l->replace ? "replace" : "merge", &p);
+	fill_in(&sql, l->run.replaces ? "replace" : "merge", &p);
 	without_update(&sql);
 	script_init(&sc);
 	script_add(&sc, buf_cstr(&sql), 1, &a);
@@ -178,7 +179,7 @@ plain_load(struct load *l, struct bq_pack *pack, struct slot *s)
 {
 	int rc = RC_OK;
 
-	if (pack->rows > 0 || l->replace) {
+	if (pack->rows > 0 || l->run.replaces) {
 		rc = load_beside(l, pack, s);
 		if (rc == RC_OK)
 			rc = merge(l, s);
@@ -193,7 +194,7 @@ plain_load(struct load *l, struct bq_pack *pack, struct slot *s)
 		}
 	}
 	if (rc != RC_OK) {
-		warn_msg(l->table, "not loaded: %s", bq_why(l->b));
+		warn_msg(l->run.table, "not loaded: %s", bq_why(l->b));
 		slot_refuse(s, bq_why(l->b));
 		return rc;
 	}
@@ -247,11 +248,7 @@ add_app(void *ctx, const struct app *a)
 int
 plain_apps(struct load *l, const char *conf, uint64_t *count)
 {
-	struct load mine = {.b = l->b,
-	    .table = "dim_apps",
-	    .state = l->state,
-	    .policy = l->policy,
-	    .replace = true};
+	struct load mine = {.b = l->b, .state = l->state};
 	struct bq_pack pack;
 	struct apps in = {&mine, &pack, 0};
 	struct slot *s;
@@ -259,6 +256,9 @@ plain_apps(struct load *l, const char *conf, uint64_t *count)
 
 	if (rc != RC_OK)
 		return rc;
+	mine.run.table = "dim_apps";
+	mine.run.policy = l->run.policy;
+	mine.run.replaces = true;
 	rc = apps_read(conf, add_app, &in, count);
 	if (rc == RC_OK)
 		rc = load_open(&mine);
@@ -266,11 +266,11 @@ plain_apps(struct load *l, const char *conf, uint64_t *count)
 		rc = bq_pack_end(&pack);
 	if (rc == RC_OK) {
 		s = receipt_slot(
-		    &mine.receipt, mine.table, NULL, NULL, NULL, NULL);
+		    &mine.run.receipt, mine.run.table, NULL, NULL, NULL, NULL);
 		rc = plain_load(&mine, &pack, s);
 	}
 	bq_pack_drop(&pack);
-	receipt_release(&mine.receipt);
+	receipt_release(&mine.run.receipt);
 	load_close(&mine);
 	return rc;
 }

@@ -42,27 +42,6 @@ own(struct script *s, char *text)
 
 /* ---- parameters ---- */
 
-/* How old the day was when it was fetched, in its own zone; NULL: unknown. */
-static char *
-age_of(const struct slot *s)
-{
-	struct zone *z;
-	int64_t us, unix_s;
-	int32_t day, fetched;
-
-	if (s == NULL || s->fetched_at == NULL ||
-	    !time_parse(s->fetched_at, strlen(s->fetched_at), &us) ||
-	    !date_parse(s->date, strlen(s->date), &day))
-		return NULL;
-	unix_s = us / 1000000 - (us % 1000000 < 0);
-	z = zone_open(*s->day_tz != '\0' ? s->day_tz : "UTC");
-	if (z == NULL)
-		return NULL;
-	fetched = zone_day(z, unix_s);
-	zone_close(z);
-	return xasprintf("%d", (int)(fetched - day));
-}
-
 /* RFC 3339 in UTC, to the microsecond. */
 static char *
 utc(const char *text)
@@ -155,7 +134,7 @@ static bool
 take_number(struct script *s, struct bq_param *p, const char *name,
     const struct args *a)
 {
-	char *age;
+	int32_t days;
 
 	if (is(name, "generation")) {
 		number(s, p, a->slot->generation);
@@ -173,10 +152,11 @@ take_number(struct script *s, struct bq_param *p, const char *name,
 		number(s, p, a->old != NULL ? a->old->generation : 0);
 	} else if (is(name, "age")) {
 		p->type = "INT64";
-		age = age_of(a->cause != NULL && is(a->cause, "rollback")
+		if (slot_age(a->cause != NULL && is(a->cause, "rollback")
 				 ? a->old
-				 : a->slot);
-		p->value = age == NULL ? NULL : own(s, age);
+				 : a->slot,
+			&days))
+			number(s, p, days);
 	} else if (is(name, "force") || is(name, "partial")) {
 		p->type = "BOOL";
 		p->value =

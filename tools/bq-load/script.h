@@ -6,15 +6,7 @@
 #define BQ_LOAD_SCRIPT_H
 
 #include "bq.h"
-#include "slot.h"
-
-struct policy {
-	bool allow_empty, allow_partial, force;
-	uint64_t max_rejects;
-	double max_percent;      /* <0: not asked for */
-	const char *fingerprint; /* "" where there is none */
-	const char *reason;      /* NULL: none */
-};
+#include "policy.h"
 
 /* What the parameters of a statement are taken from; members may be NULL where
  * the statement has no use for them. */

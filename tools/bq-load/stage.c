@@ -45,14 +45,6 @@ next_generation(
 	return last + 1;
 }
 
-static bool
-alike(const struct slot *a, const struct slot *seen, const struct policy *p)
-{
-	return strcmp(a->batch, seen->batch) == 0 && a->rows == seen->rows &&
-	       a->outcome == seen->outcome && a->rejected == seen->rejected &&
-	       strcmp(p->fingerprint, seen->fingerprint) == 0;
-}
-
 /* All of them are equal to one generation that is visible: its number. */
 static int64_t
 equal_generation(
@@ -63,7 +55,7 @@ equal_generation(
 	for (size_t i = 0; i < n; i++) {
 		const struct slot *seen = gens_visible(g, s[i]);
 
-		if (seen == NULL || !alike(s[i], seen, &l->policy) ||
+		if (seen == NULL || !policy_alike(s[i], seen, &l->run.policy) ||
 		    *seen->checksum == '\0' ||
 		    strcmp(s[i]->checksum, seen->checksum) != 0 ||
 		    (i > 0 && seen->generation != same))
@@ -78,7 +70,7 @@ static int
 keep_time(struct load *l, const struct gens *g, const struct slot *s)
 {
 	const struct slot *seen = gens_visible(g, s);
-	struct args a = {.slot = s, .p = &l->policy};
+	struct args a = {.slot = s, .p = &l->run.policy};
 	int64_t mine, its;
 	struct script sc;
 	struct bq_job j;
@@ -216,7 +208,7 @@ enter_slot(struct script *sc, struct load *l, const struct slot *s, unsigned k)
 {
 	const char *p = s->lineage.p;
 	const char *end = p == NULL ? NULL : p + s->lineage.len;
-	struct args a = {.slot = s, .p = &l->policy};
+	struct args a = {.slot = s, .p = &l->run.policy};
 	unsigned i = 0;
 
 	script_file(sc, "enter", "\n-- each partition\n", k, &a);
@@ -252,7 +244,7 @@ drop_old(struct load *l, const struct gens *g, struct slot *const *s, size_t n)
 static int
 enter(struct load *l, const struct gens *g, struct slot **s, size_t n)
 {
-	struct args a = {.slot = s[0], .p = &l->policy};
+	struct args a = {.slot = s[0], .p = &l->run.policy};
 	struct script sc;
 	struct bq_job j;
 	char id[BQ_ID];
@@ -277,18 +269,6 @@ enter(struct load *l, const struct gens *g, struct slot **s, size_t n)
 
 /* ---- a batch ---- */
 
-/* Nothing of it is loaded; the run goes on where the data alone is at fault. */
-static int
-refuse(struct load *l, struct slot **s, size_t n, int rc, const char *why)
-{
-	for (size_t i = 0; i < n; i++)
-		slot_refuse(s[i], s[i]->reason != NULL ? s[i]->reason : why);
-	if (rc != RC_CONTRACT)
-		return rc;
-	l->status = rc_graver(l->status, rc);
-	return RC_OK;
-}
-
 static int
 settle(struct load *l, const struct gens *g, struct slot **s, size_t n)
 {
@@ -296,12 +276,12 @@ settle(struct load *l, const struct gens *g, struct slot **s, size_t n)
 
 	rc = enter(l, g, s, n);
 	if (rc != RC_OK)
-		return refuse(l, s, n, rc, "not written");
-	if (l->stage)
+		return loader_refuse(&l->run, rc, "not written");
+	if (l->run.stage)
 		return RC_OK;
 	rc = publish_slots(l, g, s, n, &status);
 	if (rc == RC_FINDINGS) {
-		l->status = rc_graver(l->status, status);
+		l->run.status = rc_graver(l->run.status, status);
 		rc = RC_OK;
 	}
 	return rc;
@@ -312,7 +292,7 @@ check_slot(struct load *l, const struct gens *g, struct slot *s)
 {
 	if (s->outcome == OUTCOME_COMPLETE && s->rows == 0)
 		s->outcome = OUTCOME_EMPTY;
-	return check_empty(s, gens_visible(g, s), &l->policy);
+	return policy_empty(s, gens_visible(g, s), &l->run.policy);
 }
 
 static int
@@ -328,10 +308,8 @@ stage_slots(struct load *l, const struct gens *g, struct slot **s, size_t n)
 }
 
 int
-stage_batch(struct load *l)
+stage_batch(struct load *l, struct slot **s, size_t n)
 {
-	struct slot **s = l->receipt.slot + l->first;
-	size_t n = l->receipt.n - l->first;
 	const char *dates[PARTS_MAX] = {NULL};
 	struct gens g = {0};
 	int64_t same = 0;
@@ -340,22 +318,23 @@ stage_batch(struct load *l)
 	if (n > PARTS_MAX) {
 		warn_msg(s[0]->batch, "more than %d partitions in one batch",
 		    PARTS_MAX);
-		return refuse(l, s, n, RC_CONTRACT, "too many partitions");
+		return loader_refuse(
+		    &l->run, RC_CONTRACT, "too many partitions");
 	}
 	for (size_t i = 0; i < n; i++)
 		dates[i] = s[i]->date;
 	rc = gens_look(&g, l->b, s[0]->batch, dates, n);
 	for (size_t i = 0; rc == RC_OK && i < n; i++) {
 		s[i]->generation =
-		    next_generation(&g, s[0], l->policy.fingerprint);
+		    next_generation(&g, s[0], l->run.policy.fingerprint);
 		rc = check_slot(l, &g, s[i]);
 	}
-	if (rc == RC_OK && !l->policy.force)
+	if (rc == RC_OK && !l->run.policy.force)
 		same = equal_generation(l, &g, s, n);
 	if (rc == RC_OK && same == 0)
 		rc = stage_slots(l, &g, s, n);
 	if (rc != RC_OK)
-		rc = refuse(l, s, n, rc, "not written");
+		rc = loader_refuse(&l->run, rc, "not written");
 	else if (same != 0)
 		rc = unchanged(l, &g, s, n, same);
 	else
@@ -416,13 +395,14 @@ static int
 same_rows(struct load *l, const struct gens *g, struct slot *s, int64_t *same)
 {
 	const struct slot *seen = gens_visible(g, s);
-	struct args a = {.slot = s, .p = &l->policy};
+	struct args a = {.slot = s, .p = &l->run.policy};
 	int64_t differ = 1;
 	char id[BQ_ID];
 	int rc;
 
 	*same = 0;
-	if (l->policy.force || seen == NULL || !alike(s, seen, &l->policy))
+	if (l->run.policy.force || seen == NULL ||
+	    !policy_alike(s, seen, &l->run.policy))
 		return RC_OK;
 	bq_random_id(id, "bqload_same");
 	rc = script_rows(l->b, "same", id, &a, on_differ, &differ);
@@ -447,7 +427,7 @@ query_into(
 	char id[BQ_ID];
 	int rc = bq_dry_run(l->b, &q, &e);
 
-	if (rc == RC_OK && !l->quiet)
+	if (rc == RC_OK && !l->run.f.quiet)
 		warn_msg("--query",
 		    "about %" PRIu64 " bytes will be read, more than %" PRIu64
 		    " are not billed",
@@ -484,7 +464,7 @@ query_slot(
 	sha256_one(sql->p, strlen(sql->p), d);
 	sha_hex(d, hex);
 	content = xasprintf("%s %s", hex, g->digest);
-	s->generation = next_generation(g, s, l->policy.fingerprint);
+	s->generation = next_generation(g, s, l->run.policy.fingerprint);
 	name_stage(s, content);
 	free(content);
 	rc = query_into(l, s, sql, g->digest);
@@ -497,7 +477,7 @@ query_slot(
 	if (rc == RC_FINDINGS)
 		rc = RC_CONTRACT;
 	if (rc != RC_OK)
-		return refuse(l, &s, 1, rc, "not written");
+		return loader_refuse(&l->run, rc, "not written");
 	if (same == 0)
 		return settle(l, g, &s, 1);
 	target_drop(l->b, STAGE_DATASET(l), s->stage);
@@ -508,15 +488,16 @@ int
 stage_query(struct load *l, const char *file)
 {
 	struct buf text = BUF_INIT(QUERY_MAX), sql = BUF_INIT(QUERY_MAX);
-	char *batch = xasprintf("%s.%s.%s", l->source, l->feed, l->date);
-	struct slot *s = receipt_slot(&l->receipt, l->table, l->source, l->feed,
-	    l->date, l->batch != NULL ? l->batch : batch);
+	struct loader *run = &l->run;
+	char *batch = xasprintf("%s.%s.%s", run->source, run->feed, run->date);
+	struct slot *s = receipt_slot(&run->receipt, run->table, run->source,
+	    run->feed, run->date, run->batch != NULL ? run->batch : batch);
 	struct gens g = {0};
 	int rc;
 
-	slot_set(&s->run_id, l->run_id);
-	if (l->fetched_at != NULL)
-		slot_set(&s->fetched_at, l->fetched_at);
+	slot_set(&s->run_id, run->run_id);
+	if (run->fetched_at != NULL)
+		slot_set(&s->fetched_at, run->fetched_at);
 	rc = file_read(file, QUERY_MAX / 2, &text);
 	if (rc == RC_OK) {
 		bq_sql(l->b, text.p, text.len, &sql);
@@ -530,5 +511,5 @@ stage_query(struct load *l, const char *file)
 	buf_release(&text);
 	buf_release(&sql);
 	free(batch);
-	return rc_graver(rc, l->status);
+	return rc_graver(rc, run->status);
 }
