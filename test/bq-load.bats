@@ -4,9 +4,10 @@
 bats_require_minimum_version 1.5.0
 load helper
 load sim
+load loader
 load bq
 
-B=ga4.1.2026-11-19
+LOADER=bq-load
 
 setup_file() {
 	load bq
@@ -80,13 +81,8 @@ setup() {
 
 @test "another fingerprint makes a new generation of equal values" {
 	start
-	day 10 | load_kpi --fingerprint aa >/dev/null
-	day 10 | load_kpi --fingerprint bb >/dev/null
-	run -0 states
-	assert_output $'1 replaced\n2 published'
+	claim_fingerprint
 	[ "$(count restatements)" = 0 ]
-	run -0 values
-	assert_output $'1 events=10 g2\n1 users=5 g2'
 }
 
 @test "a staged generation is not seen until it is published; staging again replaces it" {
@@ -165,12 +161,7 @@ setup() {
 
 @test "a repeated rollback with --generation takes back one and not two" {
 	start
-	day 10 | load_kpi >/dev/null
-	day 11 | load_kpi >/dev/null
-	bql --rollback $B --generation 2 >/dev/null
-	run -0 bql --rollback $B --generation 2
-	run -0 values
-	assert_output $'1 events=10 g1\n1 users=5 g1'
+	claim_rollback_one
 }
 
 @test "quarantine keeps the rows unseen, with the reason; the same again reuses the number" {
@@ -265,45 +256,17 @@ setup() {
 
 @test "partial is staged, marked, published only when allowed, never over a complete one" {
 	start
-	kpi events 3 | part partial '"quality":"x"' >in
-	run -65 --separate-stderr load_kpi <in
-	[ "$(jq -c '[.state,.total_success,.total_errors]' <<<"$output")" = '["staged",0,1]' ]
-	[[ $stderr == *--allow-partial* ]]
-	run -0 values
-	assert_output ""
-	run -65 bql --publish $B
-	run -0 bql --publish $B --allow-partial
-	run -0 q 'SELECT quality FROM `analytics_core.kpi_daily`'
-	assert_output '{"quality":"partial"}'
-	day 10 | load_kpi >/dev/null
-	kpi events 4 | part partial >in
-	run -65 load_kpi --allow-partial <in
-	assert_output --partial 'it is partial, the visible one is not'
-	run -0 values
-	assert_output $'1 events=10 g2\n1 users=5 g2'
+	claim_partial
 }
 
 @test "rejects on the way stop the publication, up to --max-rejects" {
 	start
-	{ kpi events 1; kpi users 2; } | END='"rejected":2' part complete >in
-	run -65 load_kpi <in
-	assert_output --partial 'see --max-rejects'
-	run -65 bql --publish $B --max-rejects 1
-	run -65 bql --publish $B --max-rejects 49%
-	run -0 bql --publish $B --max-rejects 50%
+	claim_rejects
 }
 
 @test "fetched earlier than the visible one is refused without --force" {
 	start
-	day 10 '"fetched_at":"2026-11-20T02:00:00Z"' | load_kpi >/dev/null
-	day 9 '"fetched_at":"2026-11-20T01:59:59Z"' >in
-	run -65 load_kpi <in
-	assert_output --partial 'see --force'
-	run -0 values
-	assert_output $'1 events=10 g1\n1 users=5 g1'
-	run -0 bql --publish $B --force
-	run -0 values
-	assert_output $'1 events=9 g2\n1 users=5 g2'
+	claim_earlier
 }
 
 @test "while frozen a partition is staged, not published" {
@@ -324,16 +287,7 @@ setup() {
 
 @test "a truncated partition is not loaded and ends with 66; others are" {
 	start
-	{ day 10 | head -2; FEED=2 day 7; } >in
-	run -66 --separate-stderr load_kpi <in
-	[ "$(jq -c '[.partitions[]|[.feed,.state,.reason]]' <<<"$output")" = \
-		'[["1","refused","truncated"],["2","published",null]]' ]
-	day 10 | head -3 >in
-	run -66 load_kpi <in
-	day 10 | sed 's/"records":2/"records":3/' >in
-	run -66 load_kpi <in
-	run -0 values
-	assert_output $'2 events=7 g1\n2 users=5 g1'
+	claim_truncated
 }
 
 @test "with --batch the stream is all or nothing" {
@@ -367,15 +321,7 @@ setup() {
 
 @test "rollback of a batch takes back what it shows, and what it replaced returns" {
 	start
-	day 10 | load_kpi >/dev/null                       # the day's own batch
-	{ day 11; FEED=2 day 20 | sed s/flocken/other/; } | load_kpi --batch bf >/dev/null
-	day 12 | load_kpi >/dev/null                       # over the backfill
-	run -0 bql --rollback bf
-	run -0 values
-	assert_output $'1 events=12 g2\n1 users=5 g2'
-	run -0 bql --rollback $B
-	run -0 values                                      # not the backfill's 11
-	assert_output $'1 events=10 g1\n1 users=5 g1'
+	claim_rollback_batch
 	run -0 bql --verify
 }
 
@@ -383,12 +329,7 @@ setup() {
 
 @test "a record of another date or source is named and refused" {
 	start
-	{ kpi a 1; kpi b 2 2026-11-18; } | part complete >in
-	run -65 load_kpi <in
-	assert_output --partial "bq-load: -:3:9: 'date': is not that of its partition, '2026-11-19'"
-	{ kpi a 1 | sed 's/"ga4"/"meta"/'; } | part complete >in
-	run -65 load_kpi <in
-	assert_output --partial "-:2:74: 'source_system': is not that of its partition"
+	claim_other_place
 	[ "$(loads)" = 0 ]
 }
 
@@ -410,12 +351,7 @@ setup() {
 
 @test "only the partition is replaced" {
 	start
-	day 10 | load_kpi >/dev/null
-	kpi other 1 | FEED=2 part complete | load_kpi >/dev/null
-	kpi events 3 2026-11-18 | DATE=2026-11-18 part complete | load_kpi >/dev/null
-	kpi events 11 | part complete | load_kpi >/dev/null
-	run -0 values
-	assert_output $'1 events=11 g2\n1 events=3 g1\n2 other=1 g1'
+	claim_only_partition
 }
 
 @test "members that are missing, unknown, twice, of the wrong type or size are refused" {
@@ -444,14 +380,7 @@ setup() {
 
 @test "bad lines: the first ends the run with 65, with --rejects they are kept" {
 	start
-	{ kpi a 1; echo '{"a":'; kpi b 2; } | part complete >in
-	run -65 load_kpi <in
-	assert_output --partial 'bq-load: -:3:'
-	run -65 --separate-stderr load_kpi --rejects bad <in
-	[ "$(cat bad)" = '{"a":' ]
-	[ "$(jq -c '[.state,.rows,.partitions[0].rejected]' <<<"$output")" = '["staged",2,1]' ]
-	run -3 --separate-stderr load_kpi --rejects bad --max-rejects 1 <in
-	[ "$(jq -c '[.state,.total_success,.total_errors]' <<<"$output")" = '["published",2,1]' ]
+	claim_bad_lines
 	day 10 '"kind":"kpi-partial"' >in
 	run -65 load_kpi <in
 	assert_output --partial 'kpi-agg --merge'
@@ -459,16 +388,7 @@ setup() {
 
 @test "plain input: 66 without --plain and the partition, and 66 when empty" {
 	start
-	kpi a 1 >in
-	run -66 load_kpi <in
-	assert_output --partial 'its end proves nothing'
-	run -66 load_kpi --plain <in
-	run -66 load_kpi </dev/null
-	run -64 load_kpi --source ga4 --feed 1 --date 2026-11-19 <in
-	run -0 --separate-stderr load_kpi --plain --source ga4 --feed 1 --date 2026-11-19 <in
-	[ "$(jq -r .batch <<<"$output")" = $B ]
-	run -0 values
-	assert_output '1 a=1 g1'
+	claim_plain
 	# gzip, a last line without newline, a file: the same rows
 	day 10 >in
 	gzip -k in

@@ -40,34 +40,12 @@ bql() {
 	bq-load "${BQ[@]}" "$@"
 }
 
-load_kpi() {
-	bql --table fact_kpi_daily "$@"
+loader() { # for loader.bash
+	bql "$@"
 }
 
 q() {
 	bq-query "${BQ[@]}" --quiet "$@"
-}
-
-# kpi METRIC VALUE [DATE [APP]]: a KPI record.
-kpi() {
-	printf '{"date":"%s","app_id":"%s","platform":"web","source_system":"ga4","metric":"%s","segment":"","value":%s,"unit":"count","kpi_version":"1","run_id":"r1","quality":"final"}\n' \
-		"${3:-2026-11-19}" "${4:-flocken}" "$1" "$2"
-}
-
-# part OUTCOME [MEMBERS]: the records on stdin as a partition. FEED, DATE, END
-# (members of the end record) change it.
-part() {
-	local rows
-	rows=$(cat)
-	printf '{"@stream":"begin","v":1,"source_system":"ga4","feed":"%s","date":"%s","day_tz":"Europe/Stockholm","run_id":"r1"%s}\n' \
-		"${FEED:-1}" "${DATE:-2026-11-19}" "${2:+,$2}"
-	[[ -z $rows ]] || printf '%s\n' "$rows"
-	printf '{"@stream":"end","records":%d,"outcome":"%s"%s}\n' \
-		"$(grep -c . <<<"$rows")" "$1" "${END:+,$END}"
-}
-
-day() { # VALUE [MEMBERS]
-	{ kpi events "$1"; kpi users 5; } | part complete "${2:-}"
 }
 
 # A partition that is over 8 MiB when it is packed.
@@ -90,6 +68,10 @@ values() {
 states() {
 	q 'SELECT generation, state FROM `analytics_ops.batches`
 	    ORDER BY batch_id, generation' | jq -r '"\(.generation) \(.state)"'
+}
+
+quality() {
+	q 'SELECT quality FROM `analytics_core.kpi_daily`' | jq -r .quality
 }
 
 count() { # TABLE of analytics_ops

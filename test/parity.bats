@@ -4,6 +4,7 @@
 bats_require_minimum_version 1.5.0
 load helper
 load sim
+load loader
 load bq
 load pipes
 load real/pushdown

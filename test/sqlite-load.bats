@@ -3,33 +3,11 @@
 
 bats_require_minimum_version 1.5.0
 load helper
+load loader
 
-B=ga4.1.2026-11-19
-
-# kpi METRIC VALUE [DATE [APP]]: a KPI record.
-kpi() {
-	printf '{"date":"%s","app_id":"%s","platform":"web","source_system":"ga4","metric":"%s","segment":"","value":%s,"unit":"count","kpi_version":"1","run_id":"r1","quality":"final"}\n' \
-		"${3:-2026-11-19}" "${4:-flocken}" "$1" "$2"
-}
-
-# part OUTCOME [MEMBERS]: the records on stdin as a partition. FEED, DATE, END
-# (members of the end record) change it.
-part() {
-	local rows
-	rows=$(cat)
-	printf '{"@stream":"begin","v":1,"source_system":"ga4","feed":"%s","date":"%s","day_tz":"Europe/Stockholm","run_id":"r1"%s}\n' \
-		"${FEED:-1}" "${DATE:-2026-11-19}" "${2:+,$2}"
-	[[ -z $rows ]] || printf '%s\n' "$rows"
-	printf '{"@stream":"end","records":%d,"outcome":"%s"%s}\n' \
-		"$(grep -c . <<<"$rows")" "$1" "${END:+,$END}"
-}
-
-load_kpi() {
-	sqlite-load --db w.db --table fact_kpi_daily "$@"
-}
-
-day() { # VALUE [MEMBERS]
-	{ kpi events "$1"; kpi users 5; } | part complete "${2:-}"
+LOADER=sqlite-load
+loader() {
+	sqlite-load --db w.db "$@"
 }
 
 values() {
@@ -40,6 +18,10 @@ values() {
 states() {
 	sqlite3 w.db 'SELECT generation || " " || state FROM batches
 	    ORDER BY batch_id, generation'
+}
+
+quality() {
+	sqlite3 w.db 'SELECT quality FROM fact_kpi_daily'
 }
 
 # Every table without what is volatile, one line a row, sorted.
@@ -93,10 +75,7 @@ dump() { # FILE
 }
 
 @test "another fingerprint makes a new generation of equal values" {
-	day 10 | load_kpi --fingerprint aa >/dev/null
-	day 10 | load_kpi --fingerprint bb >/dev/null
-	run -0 states
-	assert_output $'1 replaced\n2 published'
+	claim_fingerprint
 	[ "$(sqlite3 w.db 'SELECT count(*) FROM restatements')" = 0 ]
 }
 
@@ -175,12 +154,7 @@ dump() { # FILE
 }
 
 @test "a repeated rollback with --generation takes back one and not two" {
-	day 10 | load_kpi >/dev/null
-	day 11 | load_kpi >/dev/null
-	sqlite-load --db w.db --rollback $B --generation 2 >/dev/null
-	run -0 sqlite-load --db w.db --rollback $B --generation 2
-	run -0 values
-	assert_output $'1 events=10 g1\n1 users=5 g1'
+	claim_rollback_one
 }
 
 @test "quarantine keeps the rows unseen, with the reason; the same again reuses the number" {
@@ -288,44 +262,15 @@ dump() { # FILE
 }
 
 @test "partial is staged, marked, published only when allowed, never over a complete one" {
-	kpi events 3 | part partial '"quality":"x"' >in
-	run -65 --separate-stderr load_kpi <in
-	[ "$(jq -c '[.state,.total_success,.total_errors]' <<<"$output")" = '["staged",0,1]' ]
-	[[ $stderr == *--allow-partial* ]]
-	run -0 values
-	assert_output ""
-	run -65 sqlite-load --db w.db --publish $B
-	run -0 sqlite-load --db w.db --publish $B --allow-partial
-	[ "$(sqlite3 w.db 'SELECT quality FROM fact_kpi_daily')" = partial ]
-	day 10 | load_kpi >/dev/null
-	kpi events 4 | part partial >in
-	run -65 load_kpi --allow-partial <in
-	assert_output --partial 'it is partial, the visible one is not'
-	run -0 values
-	assert_output $'1 events=10 g2\n1 users=5 g2'
+	claim_partial
 }
 
 @test "rejects on the way stop the publication, up to --max-rejects" {
-	{ kpi events 1; kpi users 2; } | END='"rejected":2' part complete >in
-	run -65 load_kpi <in
-	assert_output --partial 'see --max-rejects'
-	run -0 values
-	assert_output ""
-	run -65 sqlite-load --db w.db --publish $B --max-rejects 1
-	run -65 sqlite-load --db w.db --publish $B --max-rejects 49%
-	run -0 sqlite-load --db w.db --publish $B --max-rejects 50%
+	claim_rejects
 }
 
 @test "fetched earlier than the visible one is refused without --force" {
-	day 10 '"fetched_at":"2026-11-20T02:00:00Z"' | load_kpi >/dev/null
-	day 9 '"fetched_at":"2026-11-20T01:59:59Z"' >in
-	run -65 load_kpi <in
-	assert_output --partial 'see --force'
-	run -0 values
-	assert_output $'1 events=10 g1\n1 users=5 g1'
-	run -0 sqlite-load --db w.db --publish $B --force
-	run -0 values
-	assert_output $'1 events=9 g2\n1 users=5 g2'
+	claim_earlier
 }
 
 @test "while frozen a partition is staged, not published" {
@@ -342,16 +287,7 @@ dump() { # FILE
 }
 
 @test "a truncated partition is not loaded and ends with 66; others are" {
-	{ day 10 | head -2; FEED=2 day 7; } >in
-	run -66 --separate-stderr load_kpi <in
-	[ "$(jq -c '[.partitions[]|[.feed,.state,.reason]]' <<<"$output")" = \
-		'[["1","refused","truncated"],["2","published",null]]' ]
-	day 10 | head -3 >in
-	run -66 load_kpi <in
-	day 10 | sed 's/"records":2/"records":3/' >in
-	run -66 load_kpi <in
-	run -0 values
-	assert_output $'2 events=7 g1\n2 users=5 g1'
+	claim_truncated
 }
 
 @test "with --batch the stream is all or nothing" {
@@ -375,28 +311,13 @@ dump() { # FILE
 }
 
 @test "rollback of a batch takes back what it shows, and what it replaced returns" {
-	day 10 | load_kpi >/dev/null                       # the day's own batch
-	{ day 11; FEED=2 day 20 | sed s/flocken/other/; } | load_kpi --batch bf >/dev/null
-	day 12 | load_kpi >/dev/null                       # over the backfill
-	run -0 sqlite-load --db w.db --rollback bf
-	run -0 values
-	assert_output $'1 events=12 g2\n1 users=5 g2'
-	run -0 sqlite-load --db w.db --rollback $B
-	run -0 values                                      # not the backfill's 11
-	assert_output $'1 events=10 g1\n1 users=5 g1'
+	claim_rollback_batch
 }
 
 # ---- what a partition may hold ----
 
 @test "a record of another date or source is named and refused" {
-	{ kpi a 1; kpi b 2 2026-11-18; } | part complete >in
-	run -65 load_kpi <in
-	assert_output --partial "sqlite-load: -:3:9: 'date': is not that of its partition, '2026-11-19'"
-	{ kpi a 1 | sed 's/"ga4"/"meta"/'; } | part complete >in
-	run -65 load_kpi <in
-	assert_output --partial "-:2:74: 'source_system': is not that of its partition"
-	run -0 values
-	assert_output ""
+	claim_other_place
 }
 
 @test "a key of another feed is refused, naming both" {
@@ -421,12 +342,7 @@ dump() { # FILE
 }
 
 @test "only the partition is replaced" {
-	day 10 | load_kpi >/dev/null
-	kpi other 1 | FEED=2 part complete | load_kpi >/dev/null
-	kpi events 3 2026-11-18 | DATE=2026-11-18 part complete | load_kpi >/dev/null
-	kpi events 11 | part complete | load_kpi >/dev/null
-	run -0 values
-	assert_output $'1 events=11 g2\n1 events=3 g1\n2 other=1 g1'
+	claim_only_partition
 }
 
 @test "a key twice is refused; --mode upsert lets the last win and keeps the rest" {
@@ -468,14 +384,7 @@ dump() { # FILE
 }
 
 @test "bad lines: the first ends the run with 65, with --rejects they are kept" {
-	{ kpi a 1; echo '{"a":'; kpi b 2; } | part complete >in
-	run -65 load_kpi <in
-	assert_output --partial 'sqlite-load: -:3:'
-	run -65 --separate-stderr load_kpi --rejects bad <in
-	[ "$(cat bad)" = '{"a":' ]
-	[ "$(jq -c '[.state,.rows,.partitions[0].rejected]' <<<"$output")" = '["staged",2,1]' ]
-	run -3 --separate-stderr load_kpi --rejects bad --max-rejects 1 <in
-	[ "$(jq -c '[.state,.total_success,.total_errors]' <<<"$output")" = '["published",2,1]' ]
+	claim_bad_lines
 }
 
 @test "a piece of an aggregation is refused" {
@@ -485,16 +394,7 @@ dump() { # FILE
 }
 
 @test "plain input: 66 without --plain and the partition, and 66 when empty" {
-	kpi a 1 >in
-	run -66 load_kpi <in
-	assert_output --partial 'its end proves nothing'
-	run -66 load_kpi --plain <in
-	run -66 load_kpi </dev/null
-	run -64 load_kpi --source ga4 --feed 1 --date 2026-11-19 <in
-	run -0 --separate-stderr load_kpi --plain --source ga4 --feed 1 --date 2026-11-19 <in
-	[ "$(jq -r .batch <<<"$output")" = $B ]
-	run -0 values
-	assert_output '1 a=1 g1'
+	claim_plain
 }
 
 @test "gzip, a last line without newline, files: the same" {
