@@ -126,14 +126,105 @@ DATA_CALL='GET /bigquery/v2/projects/weir-test/datasets/*/tables/*/data'
 
 @test "a day without a table is not ready, later it is a failure" {
 	local day
+	DATA=$T/data
+	cp -R "$D" data
+	rm data/analytics_$P/events_20261111.ndjson
 	start
-	day=$(date -u -d '-1 day' +%F)
+	day=$(TZ=Europe/Stockholm date -d '-1 day' +%F)
 	run -4 --separate-stderr export_days --date "$day"
 	assert_line --index 1 '{"@stream":"end","records":0,"outcome":"not_ready","reason":"no table yet"}'
-	run -3 --separate-stderr export_days --since 2026-11-09 --until 2026-11-10
-	[[ $stderr == *"2026-11-09: no table of this day"* ]]
+	run -3 --separate-stderr export_days --since 2026-11-10 --until 2026-11-12
+	[[ $stderr == *"2026-11-11: no table of this day"* ]]
+	assert_equal "$(ends <<<"$output" | jq -r '"\(.outcome) \(.class)"' | paste -sd,)" \
+		"complete null,failed contract,complete null"
+	# a day of the span had one: nobody asked which was the first
+	assert_equal "$(requests 'GET .*/tables$')" 1
+}
+
+@test "days before the first one of the export are left out, said once" {
+	local n
+	DATA=$T/data
+	cp -R "$D" data
+	start
+	run -0 --separate-stderr export_days --since 2026-11-01 \
+		--until 2026-11-11 --quiet
+	assert_equal "$(begins <<<"$output" | jq -r .date | paste -sd,)" \
+		2026-11-10,2026-11-11
+	assert_equal "$stderr" "fetch-ga4: analytics_$P: the export begins with 2026-11-10: days before the link to BigQuery do not come, and are left out"
+	assert_equal "$(requests 'GET .*/tables$')" 1
+
+	# none of the span
+	run -0 --separate-stderr export_days --since 2026-11-01 --until 2026-11-09
+	assert_output ""
+	[[ $stderr == *"begins with 2026-11-10"* ]]
+
+	# a day asked for by name is no silence
+	run -65 --separate-stderr export_days --date 2026-11-09
+	[[ $stderr == *"2026-11-09: no table of this day: the export begins with 2026-11-10"* ]]
 	assert_line --index 1 --partial '"outcome":"failed","class":"contract"'
-	assert_line --index -1 --partial '"outcome":"complete"'
+
+	# a hole after it is one, whatever kind of table was the first
+	mv data/analytics_$P/events_20261110.ndjson \
+		data/analytics_$P/events_intraday_20261108.ndjson
+	run -3 --separate-stderr export_days --since 2026-11-07 --until 2026-11-11
+	[[ $stderr == *"begins with 2026-11-08"* ]]
+	assert_equal "$(ends <<<"$output" | jq -r .outcome | paste -sd,)" \
+		complete,failed,failed,complete
+	mv data/analytics_$P/events_intraday_20261108.ndjson \
+		data/analytics_$P/events_fresh_20261108.ndjson
+	run -3 --separate-stderr export_days --since 2026-11-07 --until 2026-11-11
+	[[ $stderr == *"begins with 2026-11-08"* ]]
+	assert_equal "$(ends <<<"$output" | jq -r .outcome | paste -sd,)" \
+		failed,failed,failed,complete
+}
+
+@test "the list of days is read in pages, and no further than it must be" {
+	local i
+	DATA=$T/data
+	mkdir -p data/analytics_$P
+	for ((i = 0; i < 1100; i++)); do
+		: >data/analytics_$P/events_"$(date -u -d "2023-11-01 + $i days" +%Y%m%d)".ndjson
+	done
+	start
+	run -65 --separate-stderr export_days --since 2026-11-08 --until 2026-11-09
+	run -65 export_days --date 2026-11-08
+	assert_equal "$(requests 'GET .*/tables$')" 2
+	run -0 --separate-stderr export_days --since 2023-10-31 --until 2023-11-01
+	[[ $stderr == *"begins with 2023-11-01"* ]]
+	assert_equal "$(requests 'GET .*/tables$')" 4
+	# the least counts, wherever it stands
+	sim_stop
+	fault "{\"match\":\"GET */tables[?]\",\"nth\":1,\"do\":\"body\",\"body\":{\"tables\":[{\"tableReference\":{\"tableId\":\"events_intraday_20240105\"}},{\"tableReference\":{\"tableId\":\"users_20200101\"}},{\"x\":1}],\"nextPageToken\":\"1000\"}}"
+	start
+	run -0 --separate-stderr export_days --since 2023-10-31 --until 2023-10-31
+	[[ $stderr == *"begins with 2024-01-05"* ]]
+	sim_stop
+	rm .sim.faults
+	fault "{\"match\":\"GET */tables[?]\",\"times\":0,\"do\":\"status\",\"status\":503}"
+	start
+	run -75 --separate-stderr export_days --since 2023-10-31 --until 2023-10-31
+	ends <<<"$output" | grep -q '"outcome":"failed","class":"transient"'
+	sim_stop
+	rm .sim.faults
+	fault "{\"match\":\"GET */tables[?]\",\"times\":0,\"do\":\"status\",\"status\":403,\"body\":{\"error\":{\"code\":403,\"errors\":[{\"reason\":\"accessDenied\"}]}}}"
+	start
+	run -77 --separate-stderr export_days --since 2023-10-31 --until 2023-10-31
+	[[ $stderr == *"bigquery.tables.list is missing"* ]]
+}
+
+@test "an export without any day waits for yesterday, and names the link" {
+	local y
+	DATA=$T/data
+	mkdir -p data/analytics_$P
+	y=$(TZ=Europe/Stockholm date -d '-1 day' +%F)
+	start
+	run -4 --separate-stderr export_days --days 7
+	assert_equal "$(begins <<<"$output" | jq -r .date)" "$y"
+	assert_equal "$(ends <<<"$output" | jq -r .outcome)" not_ready
+	[[ $stderr == *"analytics_$P: no table of any day yet: in Google Analytics, Admin, BigQuery links, is there a link"* ]]
+	run -4 export_days --date "$y"
+	run -65 --separate-stderr export_days --date 2026-11-01
+	[[ $stderr == *"no table of any day"* ]]
 }
 
 @test "takes one of daily, fresh and intraday, and says which" {

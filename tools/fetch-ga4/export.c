@@ -423,93 +423,7 @@ read_rows(struct fetch *f, int32_t day, struct table *t)
 	return rc;
 }
 
-/* ---- a day ---- */
-
-static bool
-unchanged(const struct fetch *f, int32_t day, const struct table *t)
-{
-	const struct day_state *d = state_day(&f->state, day);
-
-	return d != NULL && !t->buffered && strcmp(d->table, t->name) == 0 &&
-	       d->rows == t->rows && d->modified == t->modified &&
-	       strcmp(d->etag, t->etag) == 0;
-}
-
-static void
-begin_table(struct fetch *f, int32_t day, const struct table *t)
-{
-	struct buf extra = BUF_INIT(4096);
-	char modified[TIME_LEN + 1];
-
-	buf_fmt(&extra, "\"table\":\"%s\"", t->name);
-	if (t->modified > 0 && t->modified < 253402300800000) {
-		time_format((int64_t)t->modified, modified);
-		buf_fmt(&extra, ",\"modified_at\":\"%s\"", modified);
-	}
-	if (t->kind != DAILY)
-		buf_fmt(
-		    &extra, ",\"quality\":{\"table\":\"%s\"}", words[t->kind]);
-	begin(f, day, t->date, buf_cstr(&extra));
-	buf_release(&extra);
-}
-
-static int
-no_table(struct fetch *f, int32_t day)
-{
-	begin(f, day, "", "");
-	if (f->today - day <= LATE_DAYS) {
-		end(f, OUTCOME_NOT_READY, RC_NOTREADY, "no table yet");
-		return RC_NOTREADY;
-	}
-	return fail(f, RC_CONTRACT,
-	    "no table of this day: it is before the "
-	    "link to BigQuery, or was deleted");
-}
-
-static void
-remember(struct fetch *f, int32_t day, struct table *t)
-{
-	struct day_state d = {t->name, t->etag, t->rows, t->modified, day};
-
-	if (!t->buffered)
-		state_put(&f->next, &d);
-}
-
-int
-export_day(struct fetch *f, int32_t day)
-{
-	struct table t;
-	int rc = table_find(f, day, &t);
-
-	if (rc == RC_NOTREADY)
-		rc = no_table(f, day);
-	else if (rc == RC_OK && unchanged(f, day, &t)) {
-		char date[DATE_LEN + 1];
-
-		date_format(day, date);
-		stats_add("unchanged", 1);
-		if (!f->quiet)
-			warn_msg(date, "unchanged since the last time");
-	} else if (rc == RC_OK) {
-		begin_table(f, day, &t);
-		rc = read_rows(f, day, &t);
-		if (rc == RC_OK && sig_pending() == 0) {
-			if (t.kind == INTRADAY && f->today - day < WHOLE_DAYS)
-				end(f, OUTCOME_PARTIAL, RC_OK,
-				    "intraday table, the day may go on");
-			else
-				end(f,
-				    f->records > 0 ? OUTCOME_COMPLETE
-						   : OUTCOME_EMPTY,
-				    RC_OK, NULL);
-			remember(f, day, &t);
-		}
-	}
-	fv_free(t.fv);
-	return rc;
-}
-
-/* ---- --check ---- */
+/* ---- which days there are ---- */
 
 /* A small answer, and which right is missing where it is refused. */
 static int
@@ -566,8 +480,10 @@ take_shard(struct shards *s, const char *name)
 	}
 }
 
+/* Ends early where a day before `enough` was seen. The order of the list is not
+ * promised. */
 static int
-list_shards(struct fetch *f, struct shards *s, struct buf *text)
+list_shards(struct fetch *f, struct shards *s, int32_t enough, struct buf *text)
 {
 	struct json_span root, list, t, ref, name;
 	struct buf url = BUF_INIT(1u << 20), token = BUF_INIT(1u << 20);
@@ -576,7 +492,13 @@ list_shards(struct fetch *f, struct shards *s, struct buf *text)
 	int rc = RC_OK;
 
 	*s = (struct shards){INT32_MAX, INT32_MIN, DAILY, {0, 0, 0}};
-	for (int page = 0; rc == RC_OK && page < LIST_PAGES; page++) {
+	for (int page = 0; rc == RC_OK && s->first >= enough; page++) {
+		if (page == LIST_PAGES) {
+			rc =
+			    fail(f, RC_CONTRACT, "more than %d000 tables in %s",
+				LIST_PAGES, f->dataset);
+			break;
+		}
 		buf_reset(&url);
 		dataset_url(f, &url);
 		buf_str(&url, "/tables");
@@ -612,6 +534,162 @@ list_shards(struct fetch *f, struct shards *s, struct buf *text)
 	buf_release(&url);
 	return rc;
 }
+
+/* ---- a day ---- */
+
+static bool
+unchanged(const struct fetch *f, int32_t day, const struct table *t)
+{
+	const struct day_state *d = state_day(&f->state, day);
+
+	return d != NULL && !t->buffered && strcmp(d->table, t->name) == 0 &&
+	       d->rows == t->rows && d->modified == t->modified &&
+	       strcmp(d->etag, t->etag) == 0;
+}
+
+static void
+begin_table(struct fetch *f, int32_t day, const struct table *t)
+{
+	struct buf extra = BUF_INIT(4096);
+	char modified[TIME_LEN + 1];
+
+	buf_fmt(&extra, "\"table\":\"%s\"", t->name);
+	if (t->modified > 0 && t->modified < 253402300800000) {
+		time_format((int64_t)t->modified, modified);
+		buf_fmt(&extra, ",\"modified_at\":\"%s\"", modified);
+	}
+	if (t->kind != DAILY)
+		buf_fmt(
+		    &extra, ",\"quality\":{\"table\":\"%s\"}", words[t->kind]);
+	begin(f, day, t->date, buf_cstr(&extra));
+	buf_release(&extra);
+}
+
+/* The first day that has a table, asked once: days come in order, so a table
+ * before this one is before all that are still to come. */
+static int
+first_day(struct fetch *f, int32_t day)
+{
+	struct buf text = BUF_INIT(64u << 20);
+	struct shards s;
+	int rc = RC_OK;
+
+	if (f->first == INT32_MIN) {
+		rc = list_shards(f, &s, day, &text);
+		if (rc == RC_OK)
+			f->first = s.first;
+	}
+	buf_release(&text);
+	return rc;
+}
+
+/* No table at all may be a link of today: the last day waits for it. */
+static int
+no_days(struct fetch *f, int32_t day)
+{
+	static const char why[] =
+	    "no table of any day yet: in Google Analytics, Admin, BigQuery "
+	    "links, is there a link with the daily export, made before today?";
+
+	if (!f->told)
+		warn_msg(f->dataset, "%s", why);
+	f->told = true;
+	if (day < f->last)
+		return DAY_BEFORE;
+	if (f->one && f->today - day > LATE_DAYS)
+		return fail(f, RC_CONTRACT, "no table of any day");
+	begin(f, day, "", "");
+	end(f, OUTCOME_NOT_READY, RC_NOTREADY, "no table of any day yet");
+	return RC_NOTREADY;
+}
+
+static int
+before_first(struct fetch *f)
+{
+	char first[DATE_LEN + 1];
+
+	date_format(f->first, first);
+	if (f->one)
+		return fail(f, RC_CONTRACT,
+		    "no table of this day: the export begins with %s, what "
+		    "was before the link to BigQuery does not come",
+		    first);
+	if (!f->told)
+		warn_msg(f->dataset,
+		    "the export begins with %s: days before the link to "
+		    "BigQuery do not come, and are left out",
+		    first);
+	f->told = true;
+	return DAY_BEFORE;
+}
+
+static int
+no_table(struct fetch *f, int32_t day)
+{
+	int rc = first_day(f, day);
+
+	if (rc != RC_OK)
+		return rc;
+	if (f->first == INT32_MAX)
+		return no_days(f, day);
+	if (f->first > day)
+		return before_first(f);
+	begin(f, day, "", "");
+	if (f->today - day <= LATE_DAYS) {
+		end(f, OUTCOME_NOT_READY, RC_NOTREADY, "no table yet");
+		return RC_NOTREADY;
+	}
+	return fail(f, RC_CONTRACT,
+	    "no table of this day: it was deleted, or "
+	    "never came");
+}
+
+static void
+remember(struct fetch *f, int32_t day, struct table *t)
+{
+	struct day_state d = {t->name, t->etag, t->rows, t->modified, day};
+
+	if (!t->buffered)
+		state_put(&f->next, &d);
+}
+
+int
+export_day(struct fetch *f, int32_t day)
+{
+	struct table t;
+	int rc = table_find(f, day, &t);
+
+	if (rc == RC_OK && f->first == INT32_MIN)
+		f->first = day;
+	if (rc == RC_NOTREADY)
+		rc = no_table(f, day);
+	else if (rc == RC_OK && unchanged(f, day, &t)) {
+		char date[DATE_LEN + 1];
+
+		date_format(day, date);
+		stats_add("unchanged", 1);
+		if (!f->quiet)
+			warn_msg(date, "unchanged since the last time");
+	} else if (rc == RC_OK) {
+		begin_table(f, day, &t);
+		rc = read_rows(f, day, &t);
+		if (rc == RC_OK && sig_pending() == 0) {
+			if (t.kind == INTRADAY && f->today - day < WHOLE_DAYS)
+				end(f, OUTCOME_PARTIAL, RC_OK,
+				    "intraday table, the day may go on");
+			else
+				end(f,
+				    f->records > 0 ? OUTCOME_COMPLETE
+						   : OUTCOME_EMPTY,
+				    RC_OK, NULL);
+			remember(f, day, &t);
+		}
+	}
+	fv_free(t.fv);
+	return rc;
+}
+
+/* ---- --check ---- */
 
 /* The schema and no row of the last day: who may do that may read all. */
 static int
@@ -657,7 +735,7 @@ export_check(struct fetch *f)
 		v = json_member(&root, "location");
 		if (v.type == JSON_STRING)
 			json_decode_buf(&v, &place);
-		rc = list_shards(f, &s, &text);
+		rc = list_shards(f, &s, INT32_MIN, &text);
 	}
 	if (rc == RC_OK && s.last == INT32_MIN) {
 		warn_msg(f->dataset,

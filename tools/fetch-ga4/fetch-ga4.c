@@ -318,8 +318,8 @@ settle(struct fetch *f, int32_t day, int rc)
 {
 	char date[DATE_LEN + 1];
 
-	if (rc == RC_OK || rc == RC_NOTREADY || sig_pending() != 0 ||
-	    f->out.failed)
+	if (rc == RC_OK || rc == RC_NOTREADY || rc == DAY_BEFORE ||
+	    sig_pending() != 0 || f->out.failed)
 		return rc;
 	date_format(day, date);
 	if (*f->why == '\0')
@@ -353,7 +353,7 @@ each_day(struct settings *s)
 			good++;
 		else if (rc == RC_NOTREADY)
 			waiting++;
-		else
+		else if (rc != DAY_BEFORE)
 			worst = rc_graver(worst, rc);
 		if (rc == RC_AUTH || rc == RC_CONFIG || rc == RC_IO)
 			return rc;
@@ -395,6 +395,8 @@ set_days(struct settings *s)
 	if (s->since > s->until || s->until - s->since >= DAYS_MAX)
 		opt_wrong(&set, "--since: after --until, or more than %d days",
 		    DAYS_MAX);
+	f->last = s->until;
+	f->one = f->one && s->since == s->until;
 	return RC_OK;
 }
 
@@ -491,6 +493,7 @@ take_common(struct settings *s, int key)
 		break;
 	case OPT_DATE:
 		s->since = s->until = opt_date();
+		f->one = true;
 		break;
 	case OPT_SINCE:
 		s->since = opt_date();
@@ -672,6 +675,7 @@ main(int argc, char **argv)
 	s.f.page_size = 50000;
 	s.f.intraday_after = 3;
 	s.f.reserve = 100;
+	s.f.first = INT32_MIN;
 	buf_init(&s.f.held, 128u << 20);
 	s.f.http = http_open("weir-fetch-ga4/" WEIR_VERSION);
 	while ((key = opt_next(&set, argc, argv)) >= 0) {

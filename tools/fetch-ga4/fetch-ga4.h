@@ -37,6 +37,12 @@ struct fetch {
 	struct state state, next;
 	char day_tz[64];
 	int32_t today; /* in the zone of the property */
+	int32_t last;  /* of the days asked for */
+	/* A day with a table: the first one, or one before all that miss theirs.
+	 * INT32_MIN: not known yet, INT32_MAX: there is none. */
+	int32_t first;
+	bool one;  /* one day, asked for by name */
+	bool told; /* that days before the first do not come */
 
 	/* the partition that is open */
 	uint64_t records;
@@ -74,6 +80,8 @@ void begin(
 void end(struct fetch *f, enum outcome o, int rc, const char *reason);
 
 int export_check(struct fetch *f);
+/* DAY_BEFORE, and no partition: the export begins after that day. */
+#define DAY_BEFORE (-1)
 int export_day(struct fetch *f, int32_t day);
 int report_check(struct fetch *f);
 int report_day(struct fetch *f, int32_t day);
