@@ -189,8 +189,13 @@ fetch_command() { # FEED FIRST LAST
 	case ${KIND[$1]} in
 	export)
 		COMMAND=(fetch-ga4 --export --property "${ACCOUNT[$1]}"
-			--tz "${ZONE_OF[$1]}" --feed "$1" --since "$2"
-			--until "$3" --state "$SEEN" --quiet)
+			--tz "${ZONE_OF[$1]}" --feed "$1" --state "$SEEN" --quiet)
+		# a day asked for by name must be there
+		if [[ -n ${DATE:-} ]]; then
+			COMMAND+=(--date "$DATE")
+		else
+			COMMAND+=(--since "$2" --until "$3")
+		fi
 		[[ -z ${args%;*} ]] || COMMAND+=(--project "${args%;*}")
 		[[ -z ${args#*;} ]] || COMMAND+=(--dataset "${args#*;}")
 		[[ -z ${INTRADAY:-} ]] || COMMAND+=(--intraday-after 1)

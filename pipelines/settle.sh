@@ -208,6 +208,13 @@ tell_fetched() { # FEED
 	done <"$WEIR_HOME/fetch/$WEIR_RUN.$1.said"
 }
 
+# Was the day fetched once? A fetch says nothing of days of GA4 from before the
+# link to BigQuery.
+was_seen() { # FEED DAY
+	[[ ${KIND[$1]} != export ]] ||
+		grep -qs "\"$2\"" "$WEIR_HOME/fetch/$SOURCE.$1".*.seen
+}
+
 # Appends to TASKS the days of a feed that must be staged; what need not is said
 # now. Sets DONE to the gravest of those.
 declare -a TASKS=()
@@ -230,7 +237,8 @@ plan_days() { # FEED [STATUS OF THE FETCH]
 			continue
 		fi
 		if [[ -z ${RAW["$1 $day"]:-} ]]; then
-			[[ $said == *"\"$day\""* ]] || gone+=" $day"
+			[[ $said == *"\"$day\""* ]] || ! was_seen "$1" "$day" ||
+				gone+=" $day"
 			continue
 		fi
 		st=0

@@ -130,6 +130,35 @@ ga4-daily partial 4'
 	assert_equal "$(receipts <<<"$output")" 'published 1, unchanged 3'
 }
 
+@test "a link made within the window: days before it are no failure" {
+	local y=data/analytics_$F1
+	rm "$y"/events_"$(tr -d - <<<"$(ago 1)")".ndjson \
+		"$y"/events_"$(tr -d - <<<"$(ago 2)")".ndjson \
+		"$y"/events_"$(tr -d - <<<"$(ago 3)")".ndjson
+	services "$KEYS"
+	for want in 'published 5' 'unchanged 5'; do
+		W=4 run --separate-stderr daily --source ga4
+		assert_success
+		assert_equal "$(receipts <<<"$output")" "$want"
+	done
+	[[ $stderr == *"analytics_$F1: the export begins with $Y"* ]]
+	[[ $stderr != *failed* && $stderr != *lacks* ]]
+	assert_equal "$(run_record error_class)" null
+	# what was fetched once is missed as ever
+	chmod -R u+w var/raw
+	rm -rf "var/raw/ga4/$F2/$Y"
+	W=4 run daily --source ga4
+	assert_failure 75
+	assert_output --partial "ga4.$F2: the raw layer lacks $Y, which"
+	# asked for by name, a day that cannot be there is no silence
+	run --separate-stderr daily --source ga4 --date "$(ago 1)"
+	assert_failure 65
+	[[ $stderr == *"$(ago 1): no table of this day: the export begins with $Y"* ]]
+	assert_equal "$(jq -r 'select(.state == "failed") | .batch + " " + .class' <<<"$output")" "ga4.$F1.$(ago 1) contract"
+	run --separate-stderr "$PIPES/backfill" --source ga4 --start "$(ago 3)" --end "$Y"
+	assert_success
+}
+
 @test "a fetch that dies half way: whole days are used, the cut one is not" {
 	# a page in the middle of the second day never comes
 	fault "{\"match\":\"GET *$F1/tables/events_${Y//-/}/data\",\"times\":0,\"do\":\"cut\"}"
