@@ -22,6 +22,9 @@ struct bq {
 
 	char *own_base, *url, *upload_url;
 	char location[64];
+	char born[64];  /* bq_born */
+	unsigned flags; /* of bq_start */
+	bool absent;    /* a dataset was not there yet */
 	struct buf why;
 	uint64_t jobs, job_retries, bytes_processed, bytes_billed;
 };
@@ -35,6 +38,9 @@ void bq_take_counts(struct bq_job *j, const struct json_span *stats);
 void bq_count_children(struct bq *b, struct bq_job *j);
 /* A job resource. False: it is no job. */
 bool bq_take_job(struct bq *b, struct bq_job *j, const struct json_span *root);
+
+/* bq_job.c: the member jobReference, with the place where it is known. */
+void bq_put_reference(const struct bq *b, struct jsonw *w, const char *id);
 
 /* bq_wait.c: keeps what became of the job; gives rc back. */
 int bq_fail_job(struct bq *b, struct bq_job *j, enum bq_state state, int rc);

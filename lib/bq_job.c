@@ -72,19 +72,27 @@ insert_by_post(struct bq *b, void *ctx, const char *id, const struct buf *job,
 	bq_call(b, "POST", "/jobs", job, r);
 }
 
-static void
-write_job(const struct bq *b, const struct bq_job_spec *spec, const char *id,
-    struct buf *out)
+void
+bq_put_reference(const struct bq *b, struct jsonw *w, const char *id)
 {
-	struct jsonw w, ref;
+	struct jsonw ref;
 
-	jsonw_begin(&w, out, '{');
-	jsonw_open(&w, "jobReference", &ref, '{');
+	jsonw_open(w, "jobReference", &ref, '{');
 	jsonw_str(&ref, "projectId", b->project);
 	jsonw_str(&ref, "jobId", id);
 	if (*b->location != '\0')
 		jsonw_str(&ref, "location", b->location);
 	jsonw_end(&ref);
+}
+
+static void
+write_job(const struct bq *b, const struct bq_job_spec *spec, const char *id,
+    struct buf *out)
+{
+	struct jsonw w;
+
+	jsonw_begin(&w, out, '{');
+	bq_put_reference(b, &w, id);
 	jsonw_raw(&w, "configuration", spec->configuration->p,
 	    spec->configuration->len);
 	jsonw_end(&w);

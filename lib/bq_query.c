@@ -142,7 +142,7 @@ int
 bq_dry_run(struct bq *b, const struct bq_query *q, struct bq_estimate *e)
 {
 	struct buf config = BUF_INIT(16u << 20), job = BUF_INIT(16u << 20);
-	struct jsonw w, ref;
+	struct jsonw w;
 	struct bq_reply r;
 	char id[BQ_ID] = "bqdry";
 	int rc;
@@ -153,12 +153,7 @@ bq_dry_run(struct bq *b, const struct bq_query *q, struct bq_estimate *e)
 	if (!http_taping(b->http))
 		bq_random_id(id, "bqdry");
 	jsonw_begin(&w, &job, '{');
-	jsonw_open(&w, "jobReference", &ref, '{');
-	jsonw_str(&ref, "projectId", b->project);
-	jsonw_str(&ref, "jobId", id);
-	if (*b->location != '\0')
-		jsonw_str(&ref, "location", b->location);
-	jsonw_end(&ref);
+	bq_put_reference(b, &w, id);
 	jsonw_raw(&w, "configuration", config.p, config.len);
 	jsonw_end(&w);
 	rc = bq_call(b, "POST", "/jobs", &job, &r);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "expr_impl.h"
+#include "jqshape.h"
 #include "mem.h"
 
 #define NODES_MAX 20000
@@ -195,68 +196,13 @@ constant(struct comp *c, const struct jq_node *n)
 	return x;
 }
 
-static bool
-is_call(const struct jq_node *n, const char *name, size_t args)
-{
-	return n->kind == JQ_CALL && n->count == args && n->n == strlen(name) &&
-	       memcmp(n->s, name, n->n) == 0;
-}
-
-static bool
-is_string(const struct jq_node *n)
-{
-	return n->kind == JQ_LIT && n->type == JSON_STRING;
-}
-
-/* select(.key == "X") */
-static const struct jq_node *
-keyed(const struct jq_node *n, const struct jq_node **name)
-{
-	const struct jq_node *eq, *a, *b;
-
-	if (!is_call(n, "select", 1) || n->kids[0]->kind != JQ_BIN ||
-	    n->kids[0]->op != OP_EQ)
-		return NULL;
-	eq = n->kids[0];
-	a = eq->kids[0];
-	b = eq->kids[1];
-	if (is_string(a)) {
-		a = b;
-		b = eq->kids[0];
-	}
-	if (a->kind != JQ_FIELD || !is_string(b))
-		return NULL;
-	*name = a;
-	return b;
-}
-
-/* The parts of a pipe in a row. */
-#define STAGES_MAX 64
-struct stages {
-	const struct jq_node *v[STAGES_MAX];
-	size_t n;
-};
-
-static bool
-flatten(struct stages *s, const struct jq_node *n, int depth)
-{
-	if (n->kind == JQ_PIPE)
-		return depth < STAGES_MAX &&
-		       flatten(s, n->kids[0], depth + 1) &&
-		       flatten(s, n->kids[1], depth + 1);
-	if (s->n == STAGES_MAX)
-		return false;
-	s->v[s->n++] = n;
-	return true;
-}
-
 static struct ex *stages(
-    struct comp *c, const struct stages *s, size_t i, const struct loc *at);
+    struct comp *c, const struct jq_stages *s, size_t i, const struct loc *at);
 
 /* .a[] | select(.key == "X") | rest */
 static struct ex *
 keyed_stages(
-    struct comp *c, const struct stages *s, size_t i, const struct loc *at)
+    struct comp *c, const struct jq_stages *s, size_t i, const struct loc *at)
 {
 	const struct jq_node *iter = s->v[i], *name, *value;
 	struct buf text = BUF_INIT(1 << 16);
@@ -269,8 +215,7 @@ keyed_stages(
 	if (!at->known || at->path.n == 0 || iter->kind != JQ_ITER ||
 	    i + 1 >= s->n)
 		return NULL;
-	value = keyed(s->v[i + 1], &name);
-	if (value == NULL ||
+	if (!jqx_keyed(s->v[i + 1], &name, &value) ||
 	    !step(c, at, &to, &text, 'k', value, name->s, name->n))
 		goto out;
 	body = i + 2 == s->n ? path_node(c, &to) : stages(c, s, i + 2, &to);
@@ -296,7 +241,7 @@ out:
 /* select(f) | rest: the rest reads where select stood. */
 static struct ex *
 select_stages(
-    struct comp *c, const struct stages *s, size_t i, const struct loc *at)
+    struct comp *c, const struct jq_stages *s, size_t i, const struct loc *at)
 {
 	struct ex *cond = comp(c, s->v[i]->kids[0], at), *rest;
 	struct ex *x;
@@ -316,7 +261,7 @@ select_stages(
 /* A field or index at a known place: go there. */
 static struct ex *
 path_stages(
-    struct comp *c, const struct stages *s, size_t i, const struct loc *at)
+    struct comp *c, const struct jq_stages *s, size_t i, const struct loc *at)
 {
 	struct buf text = BUF_INIT(1 << 16);
 	const struct jq_node *n = s->v[i];
@@ -346,16 +291,16 @@ path_stages(
 /* [f] | length and [f] | add without making the array */
 static struct ex *
 collected(
-    struct comp *c, const struct stages *s, size_t i, const struct loc *at)
+    struct comp *c, const struct jq_stages *s, size_t i, const struct loc *at)
 {
 	const struct jq_node *n = s->v[i], *inner;
 	struct ex *x, *gen;
-	bool map = is_call(n, "map", 1), length;
+	bool map = jqx_is_call(n, "map", 1), length;
 
 	if (i + 1 >= s->n || !(map || (n->kind == JQ_ARR && !n->folded)))
 		return NULL;
-	length = is_call(s->v[i + 1], "length", 0);
-	if (!length && !is_call(s->v[i + 1], "add", 0))
+	length = jqx_is_call(s->v[i + 1], "length", 0);
+	if (!length && !jqx_is_call(s->v[i + 1], "add", 0))
 		return NULL;
 	inner = n->count == 0 ? NULL : n->kids[0];
 	if (inner == NULL)
@@ -379,17 +324,17 @@ collected(
 
 /* split("x")[0] */
 static struct ex *
-split(struct comp *c, const struct stages *s, size_t i, const struct loc *at)
+split(struct comp *c, const struct jq_stages *s, size_t i, const struct loc *at)
 {
 	const struct jq_node *n = s->v[i], *k;
 	struct ex *x;
 
-	if (i + 1 >= s->n || !is_call(n, "split", 1) ||
-	    !is_string(n->kids[0]) || n->kids[0]->n == 0)
+	if (i + 1 >= s->n || !jqx_is_call(n, "split", 1) ||
+	    !jqx_is_string(n->kids[0]) || n->kids[0]->n == 0)
 		return NULL;
 	k = s->v[i + 1];
 	if (!(k->kind == JQ_INDEX && k->from >= -1) &&
-	    !is_call(k, "first", 0) && !is_call(k, "last", 0))
+	    !jqx_is_call(k, "first", 0) && !jqx_is_call(k, "last", 0))
 		return NULL;
 	x = make(c, EX_SPLIT, 0);
 	set_text(x, n->kids[0]->s, n->kids[0]->n);
@@ -400,20 +345,21 @@ split(struct comp *c, const struct stages *s, size_t i, const struct loc *at)
 }
 
 static struct ex *
-stages(struct comp *c, const struct stages *s, size_t i, const struct loc *at)
+stages(
+    struct comp *c, const struct jq_stages *s, size_t i, const struct loc *at)
 {
 	const struct jq_node *n = s->v[i];
 	struct ex *x = NULL, *first;
 
 	if (n->kind == JQ_DOT && i + 1 < s->n)
 		return stages(c, s, i + 1, at);
-	if (is_call(n, ".[]", 1)) {
+	if (jqx_is_call(n, ".[]", 1)) {
 		/* .[$k] with its constant filled in */
 		struct jq_node *f =
 		    jqx_string(c->prog, n->kids[0]->s, n->kids[0]->n);
-		struct stages t = *s;
+		struct jq_stages t = *s;
 
-		if (!is_string(n->kids[0]))
+		if (!jqx_is_string(n->kids[0]))
 			return NULL;
 		f->kind = JQ_FIELD;
 		t.v[i] = f;
@@ -428,7 +374,7 @@ stages(struct comp *c, const struct stages *s, size_t i, const struct loc *at)
 	    (x = collected(c, s, i, at)) != NULL ||
 	    (x = split(c, s, i, at)) != NULL)
 		return x;
-	if (is_call(n, "select", 1))
+	if (jqx_is_call(n, "select", 1))
 		return select_stages(c, s, i, at);
 	first = comp(c, n, at);
 	if (first == NULL || i + 1 == s->n)
@@ -473,7 +419,7 @@ types(struct comp *c, const struct jq_node *n, const struct loc *at)
 	};
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		if (is_call(n, t[i].name, 0)) {
+		if (jqx_is_call(n, t[i].name, 0)) {
 			struct ex *x = make(c, EX_TYPES, 0);
 
 			x->mask = t[i].mask;
@@ -491,7 +437,7 @@ regex(struct comp *c, const struct jq_node *n, const struct loc *at)
 	struct ex_regex *r;
 	struct ex *x;
 
-	if (!is_string(n->kids[0]) || (f != NULL && !is_string(f)))
+	if (!jqx_is_string(n->kids[0]) || (f != NULL && !jqx_is_string(f)))
 		return NULL;
 	r = ex_regex_new(n->kids[0]->s, n->kids[0]->n, f == NULL ? "" : f->s,
 	    f == NULL ? 0 : f->n);
@@ -545,28 +491,28 @@ call(struct comp *c, const struct jq_node *n, const struct loc *at)
 		x->fn = fn;
 		return behind(c, at, x);
 	}
-	if (is_call(n, "empty", 0)) {
+	if (jqx_is_call(n, "empty", 0)) {
 		x = make(c, EX_EMPTY, 0);
 		x->total = false;
 		return x;
 	}
-	if (is_call(n, "first", 1)) {
+	if (jqx_is_call(n, "first", 1)) {
 		x = around(c, EX_FIRST, comp(c, n->kids[0], at));
 		if (x != NULL)
 			x->single = true;
 		return x;
 	}
-	if (is_call(n, "any", 0) || is_call(n, "all", 0) ||
-	    is_call(n, "any", 1) || is_call(n, "all", 1) ||
-	    is_call(n, "any", 2) || is_call(n, "all", 2))
+	if (jqx_is_call(n, "any", 0) || jqx_is_call(n, "all", 0) ||
+	    jqx_is_call(n, "any", 1) || jqx_is_call(n, "all", 1) ||
+	    jqx_is_call(n, "any", 2) || jqx_is_call(n, "all", 2))
 		return quantor(c, n, at);
-	if (is_call(n, "IN", 1)) {
+	if (jqx_is_call(n, "IN", 1)) {
 		x = around(c, EX_IN, comp(c, n->kids[0], &here));
 		if (x != NULL)
 			x->single = x->total = true;
 		return behind(c, at, x);
 	}
-	if (is_call(n, "test", 1) || is_call(n, "test", 2))
+	if (jqx_is_call(n, "test", 1) || jqx_is_call(n, "test", 2))
 		return regex(c, n, at);
 	return types(c, n, at);
 }
@@ -635,7 +581,7 @@ only_single(struct ex *x)
 static struct ex *
 one(struct comp *c, const struct jq_node *n, const struct loc *at)
 {
-	struct stages s = {.n = 0};
+	struct jq_stages s = {.n = 0};
 	struct ex *x;
 
 	switch (n->kind) {
@@ -652,9 +598,9 @@ one(struct comp *c, const struct jq_node *n, const struct loc *at)
 		if (n->kind != JQ_CALL && at->known &&
 		    (x = path_stages(c, &s, 0, at)) != NULL)
 			return x;
-		if (is_call(n, "select", 1))
+		if (jqx_is_call(n, "select", 1))
 			return select_stages(c, &s, 0, at);
-		if (is_call(n, ".[]", 1))
+		if (jqx_is_call(n, ".[]", 1))
 			return stages(c, &s, 0, at);
 		return n->kind == JQ_CALL ? call(c, n, at) : leaf(c, n, at);
 	case JQ_SLICE:
@@ -666,7 +612,7 @@ one(struct comp *c, const struct jq_node *n, const struct loc *at)
 			x->total = false;
 		return x;
 	case JQ_PIPE:
-		return flatten(&s, n, 0) ? stages(c, &s, 0, at) : NULL;
+		return jqx_stages(&s, n) ? stages(c, &s, 0, at) : NULL;
 	case JQ_COMMA:
 		x = with_kids(c, EX_COMMA, n, at);
 		if (x != NULL)

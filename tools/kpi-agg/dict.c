@@ -252,6 +252,24 @@ by_text(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+const char *
+dict_unit(const struct dict_metric *m)
+{
+	if (m->unit_text != NULL)
+		return m->unit_text;
+	switch (m->agg) {
+	case AGG_COUNT:
+	case AGG_DISTINCT:
+	case AGG_APPROX:
+		return "count";
+	case AGG_RATIO:
+	case AGG_FUNNEL:
+		return "ratio";
+	default:
+		return "";
+	}
+}
+
 bool
 names_have(const struct dict_names *s, const char *p, size_t n)
 {

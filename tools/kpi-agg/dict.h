@@ -156,6 +156,9 @@ bool app_has_feed(const struct app_conf *x, const char *feed);
 const struct app_conf *apps_find(
     const struct apps *a, const char *id, const char *stream, const char *feed);
 
+/* What its values are counted in, where that is no currency. */
+const char *dict_unit(const struct dict_metric *m);
+
 bool names_have(const struct dict_names *s, const char *p, size_t n);
 /* What the text is called in the map; p itself where it stays as it is. */
 const char *map_text(const struct dict_map *m, const char *p);

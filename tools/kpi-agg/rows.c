@@ -164,30 +164,12 @@ segment_name(struct rows *r, const struct acc *x, const char *currency)
 	return agg_text(r->a, r->text.p, r->text.len);
 }
 
-static const char *
-plain_unit(const struct dict_metric *m)
-{
-	if (m->unit_text != NULL)
-		return m->unit_text;
-	switch (m->agg) {
-	case AGG_COUNT:
-	case AGG_DISTINCT:
-	case AGG_APPROX:
-		return "count";
-	case AGG_RATIO:
-	case AGG_FUNNEL:
-		return "ratio";
-	default:
-		return "";
-	}
-}
-
 /* Of money where none was counted: what the app uses. */
 static const char *
 usual_unit(const struct dict_metric *m, const struct cell *c)
 {
 	if (m->unit < 0)
-		return plain_unit(m);
+		return dict_unit(m);
 	return c->conf != NULL && c->conf->currency != NULL ? c->conf->currency
 							    : "XXX";
 }
@@ -217,13 +199,13 @@ funnel_rows(struct rows *r, const struct acc *x)
 	struct row *w;
 
 	funnel_count(&x->events, m->nsteps, m->window_us, reached);
-	w = new_row(r, x->cell, x->metric, plain_unit(m));
+	w = new_row(r, x->cell, x->metric, dict_unit(m));
 	w->segment = agg_text(r->a, "", 0);
 	w->num = dec_from_i64((int64_t)reached[m->nsteps - 1]);
 	w->den = dec_from_i64((int64_t)reached[0]);
 	divide(r, w, x);
 	for (int s = 0; s < m->nsteps; s++) {
-		w = new_row(r, x->cell, x->metric, plain_unit(m));
+		w = new_row(r, x->cell, x->metric, dict_unit(m));
 		buf_reset(&r->text);
 		buf_fmt(&r->text, "step=%0*d.%s", m->nsteps > 9 ? 2 : 1, s + 1,
 		    m->step[s].name);
@@ -325,7 +307,7 @@ group_rows(struct rows *r, const struct group *g)
 	else if (m->unit >= 0)
 		money_rows(r, g);
 	else
-		value_row(r, whole(g), plain_unit(m), NULL);
+		value_row(r, whole(g), dict_unit(m), NULL);
 }
 
 static int
@@ -413,7 +395,7 @@ ratio_rows(struct rows *r, int metric, const struct group *num,
 	const struct dict_metric *nm = &d->metric[m->num];
 	const struct dict_metric *dm = &d->metric[m->den];
 	const struct acc *one = NULL;
-	const char *unit = plain_unit(m);
+	const char *unit = dict_unit(m);
 	bool money = nm->unit >= 0 && m->unit_text == NULL && dm->unit < 0;
 	size_t n = units(num, &one);
 

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jqshape.h"
 #include "mem.h"
 #include "sql_schema.h"
 
 #define TEXT_MAX ((size_t)1 << 20) /* of one piece of SQL */
-#define STAGES_MAX 64
 #define DEPTH_MAX 100
 
 /* Where the input of a part stands. */
@@ -354,53 +354,6 @@ step(struct sx *x, struct place *at, const char *name, size_t n)
 	return true;
 }
 
-static bool
-is_call(const struct jq_node *n, const char *name, size_t args)
-{
-	return n->kind == JQ_CALL && n->count == args && n->n == strlen(name) &&
-	       memcmp(n->s, name, n->n) == 0;
-}
-
-static bool
-is_string(const struct jq_node *n)
-{
-	return n->kind == JQ_LIT && n->type == JSON_STRING;
-}
-
-struct stages {
-	const struct jq_node *v[STAGES_MAX];
-	size_t n;
-};
-
-static bool
-flatten(struct stages *s, const struct jq_node *n, int depth)
-{
-	if (n->kind == JQ_PIPE)
-		return depth < STAGES_MAX &&
-		       flatten(s, n->kids[0], depth + 1) &&
-		       flatten(s, n->kids[1], depth + 1);
-	if (s->n == STAGES_MAX)
-		return false;
-	s->v[s->n++] = n;
-	return true;
-}
-
-/* select(.key == "X"): the name and the text. */
-static bool
-keyed(const struct jq_node *n, const struct jq_node **name,
-    const struct jq_node **text)
-{
-	const struct jq_node *eq;
-
-	if (!is_call(n, "select", 1) || n->kids[0]->kind != JQ_BIN ||
-	    n->kids[0]->op != OP_EQ)
-		return false;
-	eq = n->kids[0];
-	*name = eq->kids[is_string(eq->kids[0]) ? 1 : 0];
-	*text = eq->kids[is_string(eq->kids[0]) ? 0 : 1];
-	return (*name)->kind == JQ_FIELD && is_string(*text);
-}
-
 /* Of a column of the table: fields of its elements as they are known here. */
 static const struct node *
 known_elements(const struct sx *x, const struct place *at)
@@ -429,12 +382,12 @@ elements(struct sx *x, const struct place *at, struct place *in)
 	return true;
 }
 
-static const struct sx_node *stages(struct sx *x, const struct stages *s,
+static const struct sx_node *stages(struct sx *x, const struct jq_stages *s,
     size_t i, const struct place *at, struct jq_prog *prog);
 
 /* .a[] | select(.key == "X") | rest */
 static const struct sx_node *
-keyed_stages(struct sx *x, const struct stages *s, size_t i,
+keyed_stages(struct sx *x, const struct jq_stages *s, size_t i,
     const struct place *at, struct jq_prog *prog)
 {
 	const struct jq_node *name, *text;
@@ -444,7 +397,7 @@ keyed_stages(struct sx *x, const struct stages *s, size_t i,
 
 	if (at->gone && s->v[i]->kind == JQ_TRY)
 		return make(x, NONE, NULL, NULL);
-	if (i + 1 >= s->n || !keyed(s->v[i + 1], &name, &text))
+	if (i + 1 >= s->n || !jqx_keyed(s->v[i + 1], &name, &text))
 		return sx_refuse(x,
 		    "[] without select(.key == \"text\"), outside of any and "
 		    "all");
@@ -467,7 +420,7 @@ keyed_stages(struct sx *x, const struct stages *s, size_t i,
 }
 
 static const struct sx_node *
-select_stages(struct sx *x, const struct stages *s, size_t i,
+select_stages(struct sx *x, const struct jq_stages *s, size_t i,
     const struct place *at, struct jq_prog *prog)
 {
 	struct sx_node *n = make(x, COND, NULL, NULL);
@@ -481,8 +434,8 @@ select_stages(struct sx *x, const struct stages *s, size_t i,
 }
 
 static const struct sx_node *
-stages(struct sx *x, const struct stages *s, size_t i, const struct place *at,
-    struct jq_prog *prog)
+stages(struct sx *x, const struct jq_stages *s, size_t i,
+    const struct place *at, struct jq_prog *prog)
 {
 	const struct jq_node *n = s->v[i];
 	const struct jq_node *bare = n->kind == JQ_TRY ? n->kids[0] : n;
@@ -499,7 +452,7 @@ stages(struct sx *x, const struct stages *s, size_t i, const struct place *at,
 		return i + 1 == s->n ? here(x, &to)
 				     : stages(x, s, i + 1, &to, prog);
 	}
-	if (is_call(n, "select", 1))
+	if (jqx_is_call(n, "select", 1))
 		return select_stages(x, s, i, at, prog);
 	first = compile(x, n, at, prog);
 	if (first == NULL || i + 1 == s->n)
@@ -568,14 +521,14 @@ static const struct sx_node *
 quantor(struct sx *x, const struct jq_node *n, const struct place *at,
     struct jq_prog *prog, bool any)
 {
-	struct stages s = {.n = 0};
+	struct jq_stages s = {.n = 0};
 	struct place to = *at, in;
 	const struct sx_node *f;
 	struct sx_node *r;
 	const struct jq_node *last;
 	const char *truth, *has, *what;
 
-	if (!flatten(&s, n->kids[0], 0))
+	if (!jqx_stages(&s, n->kids[0]))
 		return sx_refuse(x, "so long a pipe");
 	last = s.v[s.n - 1];
 	if (last->kind == JQ_TRY)
@@ -643,10 +596,10 @@ text_call(struct sx *x, const struct jq_node *n, const struct place *at)
 	struct sx_node *r;
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-		if (!is_call(n, names[i], i < 3 ? 0 : 1))
+		if (!jqx_is_call(n, names[i], i < 3 ? 0 : 1))
 			continue;
 		if (n->count == 1 &&
-		    (!is_string(n->kids[0]) ||
+		    (!jqx_is_string(n->kids[0]) ||
 			(arg = literal(x, n->kids[0])) == NULL))
 			return sx_refuse(
 			    x, sx_fmt(x, "%s of no literal", names[i]));
@@ -663,15 +616,15 @@ call(struct sx *x, const struct jq_node *n, const struct place *at,
 {
 	const struct sx_node *a;
 
-	if (is_call(n, "empty", 0))
+	if (jqx_is_call(n, "empty", 0))
 		return make(x, NONE, NULL, NULL);
-	if (is_call(n, "first", 1))
+	if (jqx_is_call(n, "first", 1))
 		return compile(x, n->kids[0], at, prog);
-	if (is_call(n, "any", 2) || is_call(n, "all", 2))
+	if (jqx_is_call(n, "any", 2) || jqx_is_call(n, "all", 2))
 		return quantor(x, n, at, prog, n->s[1] == 'n');
-	if (is_call(n, "IN", 1))
+	if (jqx_is_call(n, "IN", 1))
 		return in_list(x, n, at);
-	if (is_call(n, "not", 0) || is_call(n, "tonumber", 0)) {
+	if (jqx_is_call(n, "not", 0) || jqx_is_call(n, "tonumber", 0)) {
 		a = here(x, at);
 		return a == NULL
 			   ? NULL
@@ -700,7 +653,7 @@ static const struct sx_node *
 one(struct sx *x, const struct jq_node *n, const struct place *at,
     struct jq_prog *prog)
 {
-	struct stages s = {.n = 0};
+	struct jq_stages s = {.n = 0};
 	struct sx_node *r;
 	const struct jq_node *k;
 
@@ -712,7 +665,7 @@ one(struct sx *x, const struct jq_node *n, const struct place *at,
 	case JQ_PIPE:
 	case JQ_FIELD:
 	case JQ_ITER:
-		return flatten(&s, n, 0) ? stages(x, &s, 0, at, prog)
+		return jqx_stages(&s, n) ? stages(x, &s, 0, at, prog)
 					 : sx_refuse(x, "so long a pipe");
 	case JQ_TRY:
 		if (n->kids[0]->kind != JQ_FIELD && n->kids[0]->kind != JQ_ITER)
@@ -720,7 +673,7 @@ one(struct sx *x, const struct jq_node *n, const struct place *at,
 		s.v[s.n++] = n;
 		return stages(x, &s, 0, at, prog);
 	case JQ_CALL:
-		if (is_call(n, "select", 1)) {
+		if (jqx_is_call(n, "select", 1)) {
 			s.v[s.n++] = n;
 			return stages(x, &s, 0, at, prog);
 		}

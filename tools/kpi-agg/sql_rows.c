@@ -269,24 +269,6 @@ struct row {
 	const char *unit; /* SQL */
 };
 
-static const char *
-plain_unit(const struct dict_metric *m)
-{
-	if (m->unit_text != NULL)
-		return m->unit_text;
-	switch (m->agg) {
-	case AGG_COUNT:
-	case AGG_DISTINCT:
-	case AGG_APPROX:
-		return "count";
-	case AGG_RATIO:
-	case AGG_FUNNEL:
-		return "ratio";
-	default:
-		return "";
-	}
-}
-
 static void
 power(char *text, size_t room, int places, bool minus)
 {
@@ -361,7 +343,7 @@ plain_row(struct sql *q, const struct dict_metric *m)
 {
 	struct row r = {.m = m, .segment = ""};
 
-	r.unit = sql_text(q, plain_unit(m));
+	r.unit = sql_text(q, dict_unit(m));
 	r.show = show_if(q, m, sx_fmt(q->x, "g.n_%s > 0", m->name));
 	if (m->agg == AGG_AVG) {
 		r.num = part(q, m, "g");
@@ -430,7 +412,7 @@ count_ratio(struct sql *q, const struct dict_metric *m,
 	    sx_fmt(q->x, "(g.n_%s > 0 OR g.n_%s > 0)", num->name, den->name));
 	r.num = part(q, num, "g");
 	r.den = part(q, den, "g");
-	r.unit = sql_text(q, plain_unit(m));
+	r.unit = sql_text(q, dict_unit(m));
 	add_row(q, &q->of_groups, &r);
 }
 
@@ -441,7 +423,7 @@ money_ratio(struct sql *q, const struct dict_metric *m,
     const struct dict_metric *num, const struct dict_metric *den,
     struct rows *by)
 {
-	const char *n = units(q, num, "g"), *text = sql_text(q, plain_unit(m));
+	const char *n = units(q, num, "g"), *text = sql_text(q, dict_unit(m));
 	bool money = m->unit_text == NULL;
 	struct row r = {.m = m, .segment = ""};
 
@@ -473,7 +455,7 @@ currency_ratio(struct sql *q, const struct dict_metric *m,
     struct rows *by)
 {
 	const char *cn = units(q, num, "g"), *cd = units(q, den, "g");
-	const char *text = sql_text(q, plain_unit(m));
+	const char *text = sql_text(q, dict_unit(m));
 	const char *many = sx_fmt(q->x, "(%s > 1 OR %s > 1)", cn, cd);
 	const char *same = sx_fmt(q->x, "(%s = 0 OR g.unit_%s = g.unit_%s)", cn,
 	    num->name, den->name);
@@ -591,7 +573,7 @@ funnel_rows(struct sql *q, const struct dict_metric *m)
 		r.den = sx_fmt(q->x,
 		    "CAST(COALESCE(g.users%d_%s, 0) AS BIGNUMERIC)", den,
 		    m->name);
-		r.unit = sql_text(q, plain_unit(m));
+		r.unit = sql_text(q, dict_unit(m));
 		add_row(q, &q->of_groups, &r);
 	}
 }
