@@ -17,6 +17,7 @@
 enum {
 	PIECE = 128 << 10,
 	BATCH = 2048,
+	CAP_KEPT = 1 << 20, /* of text, from page to page */
 	NAMES = 8,
 	REST_MIN = 1 << 20,
 };
@@ -43,7 +44,7 @@ struct page {
 	size_t name_len[NAMES], name_count;
 	struct buf rest;
 	size_t depth, match; /* containers open; of them on the path */
-	bool in_string, escape, is_key, key_next, hit, found;
+	bool in_string, escape, is_key, key_next, hit, found_array;
 	size_t key_at;
 	size_t cut_at; /* place of the elements in rest */
 	uint64_t array_at, cut_len, fed;
@@ -51,6 +52,7 @@ struct page {
 	/* elements */
 	struct json_paths *no_paths;
 	struct json_scanner *scanner;
+	struct json_span *found;
 	char *mem, *text;
 	size_t cap, len, pos, line, start, stop;
 	uint64_t base; /* of text in the page */
@@ -108,6 +110,48 @@ page_quick(struct page *g,
     const char *(*quick)(void *ctx, const char *text, const char *end))
 {
 	g->quick = quick;
+}
+
+void
+page_find(struct page *g, const struct json_paths *paths)
+{
+	size_t n = (size_t)json_paths_count(paths);
+
+	json_scanner_free(g->scanner);
+	g->scanner = json_scanner_new(paths);
+	g->found = xreallocarray(g->found, n, sizeof(*g->found));
+}
+
+const struct json_span *
+page_found(const struct page *g)
+{
+	return g->found;
+}
+
+static void
+set_cap(struct page *g, size_t cap)
+{
+	g->cap = cap;
+	g->mem = xrealloc(g->mem, cap + 2 * JSON_PAD);
+	g->text = g->mem + JSON_PAD;
+}
+
+void
+page_reset(struct page *g)
+{
+	g->taken = false;
+	g->status = RC_OK;
+	g->error = (struct json_error){0, NULL, false};
+	g->where = REST;
+	g->elements = g->array_at = g->cut_len = g->fed = g->base = 0;
+	buf_reset(&g->rest);
+	g->depth = g->match = g->key_at = g->cut_at = 0;
+	g->in_string = g->escape = g->is_key = g->key_next = false;
+	g->hit = g->found_array = false;
+	g->len = g->pos = g->line = g->start = g->stop = g->n = 0;
+	if (g->cap > CAP_KEPT)
+		set_cap(g, 2 * PIECE);
+	json_scanner_reset(g->scanner);
 }
 
 /* Around the array ------------------------------------------------------- */
@@ -221,10 +265,10 @@ around(struct page *g, const char *p, size_t n)
 	buf_add(&g->rest, p + from, i - from);
 	if (g->rest.over)
 		fail(g, g->fed + i, "too much around the array");
-	else if (array && g->found)
+	else if (array && g->found_array)
 		fail(g, g->fed + i, "the array is there twice");
 	else if (array) {
-		g->found = true;
+		g->found_array = true;
 		g->where = FIRST;
 		g->cut_at = g->rest.len;
 		g->base = g->array_at = g->fed + i;
@@ -245,7 +289,8 @@ hand_on(struct page *g)
 	for (size_t i = 0; i < g->n && g->status == RC_OK; i++) {
 		const struct slice *s = &g->done[i];
 
-		if (json_scan(g->scanner, line, &next, NULL, &e) != JSON_OK) {
+		if (json_scan(g->scanner, line, &next, g->found, &e) !=
+		    JSON_OK) {
 			fail(g,
 			    g->base + (uint64_t)(line - g->text) + e.byte - 1,
 			    e.reason != NULL ? e.reason : "not an object");
@@ -396,9 +441,7 @@ make_room(struct page *g)
 {
 	if (g->cap - g->len >= PIECE)
 		return;
-	g->cap *= 2;
-	g->mem = xrealloc(g->mem, g->cap + 2 * JSON_PAD);
-	g->text = g->mem + JSON_PAD;
+	set_cap(g, 2 * g->cap);
 	memset(g->text + g->len, 0, JSON_PAD);
 }
 
@@ -467,7 +510,7 @@ page_end(struct page *g, struct json_span *rest, struct json_error *e)
 		const char *text = buf_cstr(&g->rest);
 
 		if (!json_check(text, g->rest.len, true, &g->error)) {
-			if (g->found && g->error.byte > g->cut_at)
+			if (g->found_array && g->error.byte > g->cut_at)
 				g->error.byte += (size_t)g->cut_len;
 			g->status = RC_CONTRACT;
 		} else {
@@ -495,6 +538,7 @@ page_free(struct page *g)
 	buf_release(&g->rest);
 	json_scanner_free(g->scanner);
 	json_paths_free(g->no_paths);
+	free(g->found);
 	free(g->mem);
 	free(g);
 }

@@ -30,6 +30,13 @@ struct page *page_new(const char *array, size_t max_line,
  */
 void page_quick(struct page *p,
     const char *(*quick)(void *ctx, const char *text, const char *end));
+/* Paths to find in each element, in the pass that validates it; before the
+ * first page. They are outside of what `quick` takes. */
+void page_find(struct page *p, const struct json_paths *paths);
+/* Within `element`: what was found, one span a path. */
+const struct json_span *page_found(const struct page *p);
+/* Makes it ready for another page, with the same settings. */
+void page_reset(struct page *p);
 int page_feed(struct page *p, const void *bytes, size_t n); /* RC_OK, 65 */
 /* The page must be whole. `rest` is the document without the elements (the
  * array is empty in it), validated, owned by the page. *e where it is not. */

@@ -10,23 +10,33 @@
 #include "sys.h"
 
 enum {
-	SPOOL_SMALL = 1 << 20, /* may always be in memory */
-	SPOOL_ONE = 16 << 20,
-	SPOOL_ALL = 24 << 20,
+	SPOOL_SMALL = 1 << 20, /* may always be in memory; a block */
+	SPOOL_MORE = 15,       /* blocks behind it */
 	SPOOL_FIRST = 16 << 10,
 	SPOOL_PAD = 64, /* readable, zero: scanners look ahead */
 	SPOOL_BLOCK = 256 << 10,
 };
 
 static size_t in_memory; /* room of all spools */
+static size_t most = 24 << 20;
 
+/* In memory the first SPOOL_SMALL bytes are at p, what follows in blocks of
+ * that size: nothing moves while a spool grows. */
 struct spool {
-	char *p; /* all of it; with a file what is to be written there */
+	char *p; /* with a file what is to be written there */
 	size_t len, cap;
+	char *more[SPOOL_MORE];
+	size_t n_more;
 	char *block; /* read from the file */
 	int fd;      /* -1: in memory */
 	uint64_t size, at;
 };
+
+void
+spool_limit(size_t all)
+{
+	most = all;
+}
 
 struct spool *
 spool_new(void)
@@ -68,6 +78,26 @@ set_room(struct spool *s, size_t cap)
 	s->cap = cap;
 }
 
+static void
+free_more(struct spool *s)
+{
+	while (s->n_more > 0) {
+		free(s->more[--s->n_more]);
+		in_memory -= SPOOL_SMALL;
+	}
+}
+
+/* The bytes in memory from `at` on, up to the end of their block. */
+static size_t
+piece(const struct spool *s, uint64_t at, const char **p)
+{
+	size_t block = (size_t)(at / SPOOL_SMALL), i = at % SPOOL_SMALL;
+	uint64_t left = s->size - at;
+
+	*p = (block == 0 ? s->p : s->more[block - 1]) + i;
+	return left < SPOOL_SMALL - i ? (size_t)left : SPOOL_SMALL - i;
+}
+
 int
 spool_flush(struct spool *s)
 {
@@ -82,9 +112,19 @@ spool_flush(struct spool *s)
 static int
 to_file(struct spool *s)
 {
+	const char *p;
+	size_t n;
+
 	s->fd = spool_file();
-	if (s->fd < 0 || spool_flush(s) < 0)
+	if (s->fd < 0)
 		return -1;
+	for (uint64_t at = 0; at < s->size; at += n) {
+		n = piece(s, at, &p);
+		if (sys_write_all(s->fd, p, n) < 0)
+			return -1;
+	}
+	free_more(s);
+	s->len = 0;
 	set_room(s, SPOOL_BLOCK);
 	return 0;
 }
@@ -93,17 +133,47 @@ to_file(struct spool *s)
 static bool
 room_for(struct spool *s, size_t n)
 {
-	size_t cap = s->cap;
+	size_t cap = s->cap, blocks;
 
-	if (n > SPOOL_ONE - s->len)
+	if (n > (size_t)SPOOL_SMALL * (SPOOL_MORE + 1) - s->size)
 		return false;
-	while (cap - s->len < n)
+	n += (size_t)s->size;
+	while (cap < n && cap < SPOOL_SMALL)
 		cap *= 2;
-	if (cap > SPOOL_SMALL && in_memory - s->cap + cap > SPOOL_ALL)
+	blocks = n > SPOOL_SMALL ? (n - 1) / SPOOL_SMALL : 0;
+	if (blocks > s->n_more &&
+	    in_memory - s->cap + cap + (blocks - s->n_more) * SPOOL_SMALL >
+		most)
 		return false;
 	if (cap > s->cap)
 		set_room(s, cap);
+	while (s->n_more < blocks) {
+		s->more[s->n_more++] = xmalloc(SPOOL_SMALL);
+		in_memory += SPOOL_SMALL;
+	}
 	return true;
+}
+
+/* There is room for it. */
+static void
+put_memory(struct spool *s, const char *p, size_t n)
+{
+	if (s->size + n <= SPOOL_SMALL) {
+		memcpy(s->p + s->size, p, n);
+		s->size += n;
+		memset(s->p + s->size, 0, SPOOL_PAD);
+		return;
+	}
+	while (n > 0) {
+		size_t block = (size_t)(s->size / SPOOL_SMALL),
+		       i = s->size % SPOOL_SMALL, k = SPOOL_SMALL - i;
+
+		k = n < k ? n : k;
+		memcpy((block == 0 ? s->p : s->more[block - 1]) + i, p, k);
+		s->size += k;
+		p += k;
+		n -= k;
+	}
 }
 
 int
@@ -111,9 +181,15 @@ spool_write(struct spool *s, const void *p, size_t n)
 {
 	if (n == 0)
 		return 0;
-	if (s->fd < 0 && !room_for(s, n) && to_file(s) < 0)
-		return -1;
-	if (s->fd >= 0 && n > s->cap - s->len && spool_flush(s) < 0)
+	if (s->fd < 0) {
+		if (room_for(s, n)) {
+			put_memory(s, p, n);
+			return 0;
+		}
+		if (to_file(s) < 0)
+			return -1;
+	}
+	if (n > s->cap - s->len && spool_flush(s) < 0)
 		return -1;
 	if (n > s->cap - s->len) {
 		if (sys_write_all(s->fd, p, n) < 0)
@@ -121,9 +197,26 @@ spool_write(struct spool *s, const void *p, size_t n)
 	} else {
 		memcpy(s->p + s->len, p, n);
 		s->len += n;
-		memset(s->p + s->len, 0, SPOOL_PAD);
 	}
 	s->size += n;
+	return 0;
+}
+
+int
+spool_writev(struct spool *s, const struct iovec *parts, int count)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < count; i++)
+		n += parts[i].iov_len;
+	if (s->fd < 0 && room_for(s, n)) {
+		for (int i = 0; i < count; i++)
+			put_memory(s, parts[i].iov_base, parts[i].iov_len);
+		return 0;
+	}
+	for (int i = 0; i < count; i++)
+		if (spool_write(s, parts[i].iov_base, parts[i].iov_len) < 0)
+			return -1;
 	return 0;
 }
 
@@ -139,9 +232,21 @@ spool_rewind(struct spool *s)
 	s->at = 0;
 }
 
+static ssize_t
+read_file(const struct spool *s, uint64_t at, void *p, size_t n)
+{
+	ssize_t k;
+
+	do
+		k = pread(s->fd, p, n, (off_t)at);
+	while (k < 0 && errno == EINTR);
+	return k;
+}
+
 ssize_t
 spool_read(struct spool *s, void *p, size_t n)
 {
+	char *to = p;
 	ssize_t k;
 
 	if (n > s->size - s->at)
@@ -150,21 +255,27 @@ spool_read(struct spool *s, void *p, size_t n)
 		return 0;
 	if (spool_flush(s) < 0)
 		return -1;
-	if (s->fd < 0) {
-		memcpy(p, s->p + s->at, n);
-		k = (ssize_t)n;
-	} else {
-		do
-			k = pread(s->fd, p, n, (off_t)s->at);
-		while (k < 0 && errno == EINTR);
+	if (s->fd >= 0) {
+		k = read_file(s, s->at, p, n);
 		if (k == 0) { /* the file is ours and cannot be shorter */
 			errno = EIO;
 			k = -1;
 		}
+		if (k > 0)
+			s->at += (uint64_t)k;
+		return k;
 	}
-	if (k > 0)
-		s->at += (uint64_t)k;
-	return k;
+	for (size_t left = n; left > 0;) {
+		const char *from;
+		size_t one = piece(s, s->at, &from);
+
+		one = one < left ? one : left;
+		memcpy(to, from, one);
+		to += one;
+		left -= one;
+		s->at += one;
+	}
+	return (ssize_t)n;
 }
 
 ssize_t
@@ -173,10 +284,10 @@ spool_take(struct spool *s, const char **p)
 	ssize_t k;
 
 	if (s->fd < 0) {
-		*p = s->p + s->at;
-		k = (ssize_t)(s->size - s->at);
-		s->at = s->size;
-		return k;
+		size_t n = s->at < s->size ? piece(s, s->at, p) : 0;
+
+		s->at += n;
+		return (ssize_t)n;
 	}
 	if (s->block == NULL)
 		s->block = xmalloc(SPOOL_BLOCK);
@@ -188,24 +299,24 @@ spool_take(struct spool *s, const char **p)
 const char *
 spool_memory(const struct spool *s, size_t *len)
 {
-	bool small = s->fd < 0 && s->len <= SPOOL_SMALL;
+	bool small = s->fd < 0 && s->size <= SPOOL_SMALL;
 
-	*len = small ? s->len : 0;
+	*len = small ? (size_t)s->size : 0;
 	return small ? s->p : NULL;
 }
 
 static size_t
 look_at(const struct spool *s, uint64_t at, char *to, size_t n)
 {
-	ssize_t k = -1;
+	struct spool look = *s;
+	ssize_t k;
 
-	if (s->fd < 0)
-		memcpy(to, s->p + at, n);
-	else
-		do
-			k = pread(s->fd, to, n, (off_t)at);
-		while (k < 0 && errno == EINTR);
-	return s->fd < 0 ? n : k < 0 ? 0 : (size_t)k;
+	if (s->fd >= 0) {
+		k = read_file(s, at, to, n);
+		return k < 0 ? 0 : (size_t)k;
+	}
+	look.at = at;
+	return (size_t)spool_read(&look, to, n);
 }
 
 void
@@ -246,8 +357,7 @@ spool_reset(struct spool *s)
 	s->fd = -1;
 	s->len = 0;
 	s->size = s->at = 0;
-	if (s->cap > SPOOL_SMALL)
-		set_room(s, SPOOL_FIRST);
+	free_more(s);
 	memset(s->p, 0, SPOOL_PAD);
 }
 
@@ -258,6 +368,7 @@ spool_free(struct spool *s)
 		return;
 	if (s->fd >= 0)
 		close(s->fd);
+	free_more(s);
 	in_memory -= s->cap;
 	free(s->block);
 	free(s->p);

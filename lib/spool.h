@@ -10,19 +10,24 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "out.h"
 
 struct spool;
 struct spool *spool_new(void);
+/* Another limit than 24 MiB, for all spools of the program together. */
+void spool_limit(size_t all);
 int spool_write(struct spool *s, const void *p, size_t n); /* 0 or -1, errno */
+/* The same, of some parts. */
+int spool_writev(struct spool *s, const struct iovec *parts, int count);
 /* What is gathered goes to the file: a disk that is full shows here at last, or
  * when it is read. 0 or -1. */
 int spool_flush(struct spool *s);
 uint64_t spool_size(const struct spool *s);
 void spool_rewind(struct spool *s);
 ssize_t spool_read(struct spool *s, void *p, size_t n); /* 0 at the end */
-/* The bytes that come next, where they lie; they last until the next call. How
+/* Some of the bytes that come next, where they lie; they last until the next call. How
  * many, 0 at the end, or -1. */
 ssize_t spool_take(struct spool *s, const char **p);
 /* All of it, where it is in memory and no more than 1 MiB, with 64 bytes that

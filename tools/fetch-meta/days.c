@@ -14,8 +14,6 @@
 enum { MONTHS = 37 };
 
 struct day {
-	struct spool *rows; /* lines */
-	uint64_t count;
 	int rc;       /* RC_OK, or why it failed */
 	bool partial; /* fields or breakdowns were left out */
 	char why[256];
@@ -26,6 +24,7 @@ struct run {
 	struct meta *m;
 	int32_t first; /* day[0] */
 	struct day day[CHUNK_DAYS];
+	struct rows rows[CHUNK_DAYS];
 	unsigned in_row; /* failed days, one after the other */
 	uint64_t written, good, partial, bad, later;
 	int worst;
@@ -33,47 +32,6 @@ struct run {
 };
 
 /* ---- fetching ---- */
-
-static int
-keep(struct run *r, struct spool *rows)
-{
-	struct buf line = BUF_INIT((size_t)17 << 20);
-	char *block = xmalloc(64 << 10);
-	struct frame f;
-	size_t have = 0;
-	ssize_t n;
-	int rc = RC_OK;
-
-	/* A frame's head and text are taken from the stream as they come. */
-	spool_rewind(rows);
-	while (rc == RC_OK && (n = spool_read(rows, block, 64 << 10)) > 0) {
-		buf_add(&line, block, (size_t)n);
-		have = 0;
-		while (line.len - have >= sizeof f) {
-			struct day *d;
-
-			memcpy(&f, line.p + have, sizeof f);
-			if (line.len - have - sizeof f < f.len)
-				break;
-			have += sizeof f;
-			d = &r->day[f.day - r->first];
-			if (spool_write(d->rows, line.p + have, f.len) < 0 ||
-			    spool_write(d->rows, "\n", 1) < 0) {
-				warn_sys("rows", "cannot keep");
-				rc = RC_IO;
-			}
-			d->count++;
-			have += f.len;
-		}
-		memmove(line.p, line.p + have, line.len - have);
-		line.len -= have;
-	}
-	if (rc == RC_OK && (line.len > 0 || line.over))
-		rc = RC_INTERNAL;
-	buf_release(&line);
-	free(block);
-	return rc;
-}
 
 static void
 mark_failed(
@@ -129,23 +87,21 @@ get_day(struct run *r, int32_t d)
 	    .field_lo = m->n_keys,
 	    .field_hi = m->n_fields,
 	    .n_breakdowns = m->n_breakdowns};
-	struct spool *rows = spool_new();
 	struct day *day = &r->day[d - r->first];
 	int rc;
 
 	buf_reset(&m->dropped);
 	buf_reset(&m->coarser);
-	rc = split_get(m, &q, rows);
-	if (rc == RC_OK)
-		rc = keep(r, rows);
+	rc = split_get(m, &q, &r->rows[d - r->first]);
 	if (rc == RC_SPLIT && m->soft) /* the last error is the reason */
 		rc = RC_TRANSIENT;
 	else if (rc == RC_SPLIT)
 		rc = graph_fault(
 		    m, RC_CONTRACT, "too much data, even for one field");
-	spool_free(rows);
 	if (rc == RC_OK && m->dropped.len + m->coarser.len > 0)
 		left_out(m, day);
+	if (rc != RC_OK)
+		rows_reset(&r->rows[d - r->first]);
 	if (rc == RC_OK)
 		r->in_row = 0;
 	if (!may_fail(rc))
@@ -179,7 +135,6 @@ get_range(struct run *r, int32_t since, int32_t until)
 	    .field_hi = m->n_fields,
 	    .n_breakdowns = m->n_breakdowns};
 	int32_t n = until - since + 1, most = (int32_t)m->state.plan.days;
-	struct spool *rows;
 	int rc;
 
 	if (r->in_row >= GIVE_UP_AFTER) {
@@ -195,11 +150,7 @@ get_range(struct run *r, int32_t since, int32_t until)
 			    rc_graver(r->worst, r->day[since - r->first].rc);
 		return rc;
 	}
-	rows = spool_new();
-	rc = insights_get(m, &q, rows);
-	if (rc == RC_OK)
-		rc = keep(r, rows);
-	spool_free(rows);
+	rc = insights_get(m, &q, &r->rows[since - r->first]);
 	if (rc == RC_SPLIT) {
 		if (!m->soft) {
 			m->state.plan.days = (uint64_t)(n / 2);
@@ -277,7 +228,7 @@ end(struct run *r, uint64_t n, enum outcome o, int rc, const char *why)
 }
 
 static int
-write_day(struct run *r, struct day *d, int32_t n)
+write_day(struct run *r, struct day *d, struct rows *rows, int32_t n)
 {
 	struct meta *m = r->m;
 	char date[DATE_LEN + 1];
@@ -291,22 +242,21 @@ write_day(struct run *r, struct day *d, int32_t n)
 		r->bad++;
 		r->worst = rc_graver(r->worst, d->rc);
 	} else {
-		spool_rewind(d->rows);
-		if (spool_copy(d->rows, &m->out) < 0) {
+		if (spool_copy(rows->text, &m->out) < 0) {
 			warn_sys("rows", "cannot read");
 			return RC_IO;
 		}
 		if (d->partial) {
 			warn_msg(m->feed, "%s: warning: %s", date, d->why);
-			end(r, d->count, OUTCOME_PARTIAL, RC_OK, d->why);
+			end(r, rows->count, OUTCOME_PARTIAL, RC_OK, d->why);
 			r->partial++;
 		} else {
-			end(r, d->count,
-			    d->count > 0 ? OUTCOME_COMPLETE : OUTCOME_EMPTY,
+			end(r, rows->count,
+			    rows->count > 0 ? OUTCOME_COMPLETE : OUTCOME_EMPTY,
 			    RC_OK, NULL);
 		}
 		r->good++;
-		r->written += d->count;
+		r->written += rows->count;
 	}
 	return out_flush(&m->out);
 }
@@ -319,13 +269,15 @@ chunk(struct run *r, int32_t since, int32_t until)
 
 	r->first = since;
 	r->m->data_s = r->m->now_s;
-	for (int32_t i = 0; i < n; i++)
-		r->day[i] = (struct day){.rows = spool_new()};
+	for (int32_t i = 0; i < n; i++) {
+		r->day[i] = (struct day){.rc = RC_OK};
+		rows_init(&r->rows[i]);
+	}
 	rc = get_range(r, since, until);
 	for (int32_t i = 0; i < n; i++) {
 		if (rc == RC_OK)
-			rc = write_day(r, &r->day[i], since + i);
-		spool_free(r->day[i].rows);
+			rc = write_day(r, &r->day[i], &r->rows[i], since + i);
+		rows_release(&r->rows[i]);
 		free(r->day[i].left_out);
 	}
 	return rc;

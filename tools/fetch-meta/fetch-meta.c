@@ -35,6 +35,8 @@ enum {
 	OPT_VERSION_CHECK,
 };
 
+/* Of 64 MiB: days are held until a query is whole. */
+#define SPOOLS ((size_t)36 << 20)
 #define WINDOWS "1d_click,7d_click,28d_click,1d_view"
 
 static const struct opt options[] = {
@@ -463,6 +465,7 @@ main(int argc, char **argv)
 	}
 	complete(&s);
 	signal(SIGPIPE, SIG_IGN);
+	spool_limit(SPOOLS);
 	sig_init();
 	sys_guard();
 	sys_restrict(0);

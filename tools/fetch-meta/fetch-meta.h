@@ -168,20 +168,39 @@ struct query {
 };
 
 /*
- * Rows as frames: the day (int32_t), the length (uint32_t), the text.
- * Appends to `rows` only where the whole query was answered.
+ * Rows of one day: lines of NDJSON.
  */
-int insights_get(struct meta *m, const struct query *q, struct spool *rows);
-struct frame {
-	int32_t day;
-	uint32_t len;
+struct rows {
+	struct spool *text;
+	uint64_t count;
+	const char *at; /* rows_next: what is left of a block */
+	size_t left;
 };
+
+void rows_init(struct rows *rows);
+void rows_reset(struct rows *rows);
+void rows_release(struct rows *rows);
+/* Adds a row of two parts. RC_OK, or RC_IO and said. */
+int rows_add(struct rows *rows, const char *head, size_t head_len,
+    const char *text, size_t len);
+/* Adds all rows of another. */
+int rows_move(struct rows *to, struct rows *from);
+void rows_rewind(struct rows *rows);
+/* The next row, without the newline, a NUL behind it. */
+bool rows_next(struct rows *rows, struct buf *line);
+
+/*
+ * Appends to `rows`, one of each day of the query (of ids, one in all), only
+ * where the whole query was answered. Of more than one day they are empty
+ * before it.
+ */
+int insights_get(struct meta *m, const struct query *q, struct rows *rows);
 
 /* ---- split.c ---- */
 
 /* Splits by id and by field at need, and leaves out breakdowns in the end. One
  * day. */
-int split_get(struct meta *m, const struct query *q, struct spool *rows);
+int split_get(struct meta *m, const struct query *q, struct rows *rows);
 
 /* ---- state.c ---- */
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "diag.h"
 #include "exits.h"
@@ -12,7 +13,7 @@
 #include "stats.h"
 #include "sys.h"
 
-enum { DOC_MAX = 1 << 20, READ = 64 << 10, FRESH_S = 120 };
+enum { DOC_MAX = 1 << 20, FRESH_S = 120 };
 #define ROW_MAX ((size_t)16 << 20)
 
 /* ---- the parameters ---- */
@@ -132,11 +133,109 @@ params_key(const struct params *p, const struct meta *m, char key[33])
 
 /* ---- rows ---- */
 
+void
+rows_init(struct rows *rows)
+{
+	*rows = (struct rows){.text = spool_new()};
+}
+
+void
+rows_reset(struct rows *rows)
+{
+	spool_reset(rows->text);
+	rows->count = 0;
+}
+
+void
+rows_release(struct rows *rows)
+{
+	spool_free(rows->text);
+	rows->text = NULL;
+}
+
+static int
+cannot_keep(void)
+{
+	warn_sys("rows", "cannot keep");
+	return RC_IO;
+}
+
+int
+rows_add(struct rows *rows, const char *head, size_t head_len, const char *text,
+    size_t len)
+{
+	const struct iovec parts[] = {
+	    {(void *)(uintptr_t)head, head_len},
+	    {(void *)(uintptr_t)text, len},
+	    {(void *)(uintptr_t) "\n", 1},
+	};
+
+	rows->count++;
+	return spool_writev(rows->text, parts, 3) < 0 ? cannot_keep() : RC_OK;
+}
+
+int
+rows_move(struct rows *to, struct rows *from)
+{
+	const char *block;
+	ssize_t n;
+
+	spool_rewind(from->text);
+	while ((n = spool_take(from->text, &block)) > 0)
+		if (spool_write(to->text, block, (size_t)n) < 0)
+			n = -1;
+	to->count += from->count;
+	return n < 0 ? cannot_keep() : RC_OK;
+}
+
+/* A row does not begin with a blank, and has no newline in it. */
+bool
+rows_next(struct rows *rows, struct buf *line)
+{
+	const char *end;
+	ssize_t n;
+
+	buf_reset(line);
+	for (;;) {
+		if (rows->left == 0) {
+			n = spool_take(rows->text, &rows->at);
+			if (n <= 0)
+				return false;
+			rows->left = (size_t)n;
+		}
+		end = memchr(rows->at, '\n', rows->left);
+		n = end != NULL ? end - rows->at : (ssize_t)rows->left;
+		buf_add(line, rows->at, (size_t)n);
+		n += end != NULL;
+		rows->at += n;
+		rows->left -= (size_t)n;
+		if (end != NULL) {
+			buf_cstr(line);
+			return !line->over;
+		}
+	}
+}
+
+void
+rows_rewind(struct rows *rows)
+{
+	spool_rewind(rows->text);
+	rows->left = 0;
+}
+
+/* What is looked at, in the pass that validates: rows are long. */
+enum { AT_START, AT_STOP, AT_ACCOUNT };
+static const char *const looked_at[] = {
+    "date_start", "date_stop", "account_id", NULL};
+
 struct reader {
 	struct meta *m;
 	const struct query *q;
-	struct spool *rows;
-	struct buf line;
+	struct rows *rows; /* one a day */
+	struct page *page;
+	struct json_paths *paths;
+	struct buf account; /* put into a row that does not name it */
+	size_t head_len;
 	uint64_t count;
 	char day[DATE_LEN + 1]; /* of the row before, and as a number */
 	int32_t day_n;
@@ -149,41 +248,25 @@ bad_row(struct reader *r, const char *what)
 	    (unsigned long long)r->count, what);
 }
 
-/* What we look at, found in one pass: rows are long. */
-struct seen {
-	struct json_span start, stop, account;
-};
-
-static bool
-named(const struct json_span *key, const char *quoted, size_t len)
+/* Of a member that is there twice the last one counts, as for most readers. */
+static struct json_span
+last_of(const char *row, size_t len, const char *name)
 {
-	return key->len == len && memcmp(key->p, quoted, len) == 0;
-}
-
-static struct seen
-look(const struct json_span *row)
-{
-	static const struct json_span absent = {NULL, 0, JSON_ABSENT, 0};
-	struct seen s = {absent, absent, absent};
+	struct json_span all = {row, (uint32_t)len, JSON_OBJECT, 0}, key, val,
+			 last = {NULL, 0, JSON_ABSENT, 0};
 	struct json_iter it;
-	struct json_span key, val;
 
-	json_iter_init(&it, row);
-	while (json_next_member(&it, &key, &val)) {
-		if (named(&key, "\"date_start\"", 12))
-			s.start = val;
-		else if (named(&key, "\"date_stop\"", 11))
-			s.stop = val;
-		else if (named(&key, "\"account_id\"", 12))
-			s.account = val;
-	}
-	return s;
+	json_iter_init(&it, &all);
+	while (json_next_member(&it, &key, &val))
+		if (json_is(&key, name, strlen(name)))
+			last = val;
+	return last;
 }
 
 static int
-row_day(struct reader *r, const struct seen *seen, int32_t *day)
+row_day(struct reader *r, const struct json_span *seen, int32_t *day)
 {
-	struct json_span start = seen->start, stop = seen->stop;
+	struct json_span start = seen[AT_START], stop = seen[AT_STOP];
 
 	if (start.type != JSON_STRING || start.len != DATE_LEN + 2)
 		return bad_row(r, "no date_start");
@@ -207,49 +290,66 @@ static int
 take_row(void *ctx, const char *text, size_t len)
 {
 	struct reader *r = ctx;
-	struct json_span row = {text, (uint32_t)len, JSON_OBJECT, 0}, account;
-	struct seen seen;
-	struct frame f;
+	const struct query *q = r->q;
+	struct json_span seen[3], *account = &seen[AT_ACCOUNT];
+	struct rows *to;
+	int32_t day;
 	int rc;
 
 	r->count++;
-	if (*text != '{')
-		return bad_row(r, "not an object");
-	seen = look(&row);
-	rc = row_day(r, &seen, &f.day);
+	memcpy(seen, page_found(r->page), sizeof seen);
+	for (int i = 0; i < 3; i++)
+		if ((seen[i].flags & JSON_DUPLICATE) != 0)
+			seen[i] = last_of(text, len, looked_at[i]);
+	rc = row_day(r, seen, &day);
 	if (rc != RC_OK)
 		return rc;
-	account = seen.account;
-	if (account.type != JSON_ABSENT &&
-	    !json_is(&account, r->m->account, strlen(r->m->account)))
+	if (account->type != JSON_ABSENT &&
+	    !json_is(account, r->m->account, strlen(r->m->account)))
 		return bad_row(r, "another account");
-	buf_reset(&r->line);
-	buf_add(&r->line, &f, sizeof f);
-	if (!r->q->ids_only) {
-		buf_str(&r->line, r->m->row_head);
-		if (account.type == JSON_ABSENT)
-			buf_fmt(
-			    &r->line, "\"account_id\":\"%s\",", r->m->account);
-		buf_add(&r->line, row.p + 1, row.len - 1);
-	} else {
-		buf_add(&r->line, row.p, row.len);
-	}
-	if (r->line.over)
-		return bad_row(r, "too long");
-	f.len = (uint32_t)(r->line.len - sizeof f);
-	memcpy(r->line.p, &f, sizeof f);
-	if (spool_write(r->rows, r->line.p, r->line.len) < 0) {
-		warn_sys("rows", "cannot keep");
-		return RC_IO;
-	}
-	return RC_OK;
+	to = &r->rows[q->ids_only ? 0 : day - q->since];
+	if (q->ids_only)
+		rc = rows_add(to, NULL, 0, text, len);
+	else if (account->type == JSON_ABSENT)
+		rc = rows_add(
+		    to, r->account.p, r->account.len, text + 1, len - 1);
+	else
+		rc = rows_add(
+		    to, r->m->row_head, r->head_len, text + 1, len - 1);
+	return rc;
+}
+
+static void
+reader_init(
+    struct reader *r, struct meta *m, const struct query *q, struct rows *rows)
+{
+	const char *why;
+
+	*r = (struct reader){.m = m, .q = q, .rows = rows};
+	buf_init(&r->account, 8192);
+	buf_fmt(
+	    &r->account, "%s\"account_id\":\"%s\",", m->row_head, m->account);
+	r->head_len = strlen(m->row_head);
+	r->paths = json_paths_new();
+	for (size_t i = 0; looked_at[i] != NULL; i++)
+		json_paths_add(r->paths, looked_at[i], &why);
+	r->page = page_new("data", ROW_MAX, take_row, r);
+	page_find(r->page, r->paths);
+}
+
+static void
+reader_release(struct reader *r)
+{
+	page_free(r->page);
+	json_paths_free(r->paths);
+	buf_release(&r->account);
 }
 
 /* Reads one page; `rest` is the page without its rows. */
 static int
 read_page(struct reader *r, struct http_answer *a, struct buf *rest)
 {
-	struct page *p = page_new("data", ROW_MAX, take_row, r);
+	struct page *p = r->page;
 	struct json_error e = {0, "not whole", false};
 	struct json_span doc, data, v;
 	const char *block;
@@ -257,6 +357,7 @@ read_page(struct reader *r, struct http_answer *a, struct buf *rest)
 	int rc = RC_OK;
 
 	r->count = 0;
+	page_reset(p);
 	r->m->fault = (struct fault){.rc = RC_OK};
 	spool_rewind(a->body);
 	while (rc == RC_OK && (n = spool_take(a->body, &block)) != 0) {
@@ -283,7 +384,6 @@ read_page(struct reader *r, struct http_answer *a, struct buf *rest)
 	if (rc == RC_CONTRACT && r->m->fault.rc == RC_OK)
 		graph_fault(
 		    r->m, rc, "a page that is no whole JSON: %s", e.reason);
-	page_free(p);
 	return rc;
 }
 
@@ -559,14 +659,14 @@ job_make(struct meta *m, const struct params *p, const char *key)
 
 static int
 get_async(struct meta *m, const struct query *q, const struct params *p,
-    struct spool *rows)
+    struct rows *rows)
 {
-	struct reader r = {.m = m, .q = q, .rows = rows};
+	struct reader r;
 	char key[33], path[48];
 	int rc;
 
 	params_key(p, m, key);
-	buf_init(&r.line, ROW_MAX + 4096);
+	reader_init(&r, m, q, rows);
 	for (unsigned tries = 0;;) {
 		struct report *run = state_find(m, key);
 		bool adopted = run != NULL && *run->id != '\0', again;
@@ -604,63 +704,64 @@ get_async(struct meta *m, const struct query *q, const struct params *p,
 			run->done = true;
 		break;
 	}
-	buf_release(&r.line);
+	reader_release(&r);
 	return rc;
 }
 
 static int
 get_sync(struct meta *m, const struct query *q, const struct params *p,
-    struct spool *rows)
+    struct rows *rows)
 {
-	struct reader r = {.m = m, .q = q, .rows = rows};
+	struct reader r;
 	char path[40];
 	int rc;
 
-	buf_init(&r.line, ROW_MAX + 4096);
+	reader_init(&r, m, q, rows);
 	snprintf(path, sizeof path, "act_%s/insights", m->account);
 	rc = read_pages(&r, path, p, m->mode == MODE_SYNC ? 1 : 125);
-	buf_release(&r.line);
+	reader_release(&r);
 	return rc;
 }
 
+static void
+reset_all(struct rows *rows, const struct query *q)
+{
+	size_t n = q->ids_only ? 1 : (size_t)(q->until - q->since) + 1;
+
+	for (size_t i = 0; i < n; i++)
+		rows_reset(&rows[i]);
+}
+
 int
-insights_get(struct meta *m, const struct query *q, struct spool *rows)
+insights_get(struct meta *m, const struct query *q, struct rows *rows)
 {
 	/* Nothing stands before it: what is given up can be wiped. */
-	bool first = spool_size(rows) == 0;
-	struct spool *own = first ? rows : spool_new();
+	bool first = spool_size(rows->text) == 0;
+	struct rows own, *to = first ? rows : &own;
 	struct params p;
-	char *block = xmalloc(READ);
-	ssize_t n = 0;
 	int rc = RC_SPLIT;
 
+	if (!first)
+		rows_init(&own);
 	params_init(&p, m, q);
 	if (!m->state.plan.async) {
-		rc = get_sync(m, q, &p, own);
+		rc = get_sync(m, q, &p, to);
 		if (rc == RC_SPLIT && m->mode != MODE_SYNC) {
 			m->state.plan.async = true;
 			m->state.plan.since_s = m->now_s;
-			spool_reset(own);
+			reset_all(to, q);
 		}
 	}
 	if (rc == RC_SPLIT && m->state.plan.async)
-		rc = get_async(m, q, &p, own);
-	if (!first)
-		spool_rewind(own);
-	while (!first && rc == RC_OK && (n = spool_read(own, block, READ)) > 0)
-		if (spool_write(rows, block, (size_t)n) < 0)
-			n = -1;
-	if (rc == RC_OK && n < 0) {
-		warn_sys("rows", "cannot keep");
-		rc = RC_IO;
-	}
+		rc = get_async(m, q, &p, to);
+	if (!first && rc == RC_OK)
+		rc = rows_move(rows, &own);
 	if (rc == RC_SPLIT)
 		m->soft = m->fault.then_split;
 	params_release(&p);
 	if (!first)
-		spool_free(own);
+		rows_release(&own);
 	else if (rc != RC_OK)
-		spool_reset(rows);
-	free(block);
+		reset_all(rows, q);
 	return rc;
 }

@@ -16,38 +16,6 @@
 
 enum { IDS_MAX = 200000, LOOKBACK = 28, JOIN_MAX = 16 << 20 };
 
-/* ---- frames ---- */
-
-static bool
-read_all(struct spool *s, void *p, size_t n)
-{
-	char *to = p;
-
-	while (n > 0) {
-		ssize_t got = spool_read(s, to, n);
-
-		if (got <= 0)
-			return false;
-		to += got;
-		n -= (size_t)got;
-	}
-	return true;
-}
-
-/* The next frame; its text has a NUL behind it. */
-static bool
-next_frame(struct spool *s, struct frame *f, struct buf *text)
-{
-	if (!read_all(s, f, sizeof *f))
-		return false;
-	buf_reset(text);
-	if (!buf_room(text, f->len + 1u) || !read_all(s, text->p, f->len))
-		return false;
-	text->len = f->len;
-	buf_cstr(text);
-	return true;
-}
-
 /* ---- by id ---- */
 
 struct ids {
@@ -95,19 +63,19 @@ find_ids(
     struct meta *m, const struct query *q, enum level level, struct ids *ids)
 {
 	struct query find = *q;
-	struct spool *rows = spool_new();
+	struct rows rows;
 	struct buf text = BUF_INIT(1 << 20);
-	struct frame f;
 	char name[20];
 	int rc;
 
 	find.level = level;
 	find.ids_only = true;
 	find.since = q->since - LOOKBACK;
-	rc = insights_get(m, &find, rows);
+	rows_init(&rows);
+	rc = insights_get(m, &find, &rows);
 	snprintf(name, sizeof name, "%s_id", level_names[level]);
-	spool_rewind(rows);
-	while (rc == RC_OK && next_frame(rows, &f, &text)) {
+	rows_rewind(&rows);
+	while (rc == RC_OK && rows_next(&rows, &text)) {
 		struct json_span row = json_value(text.p),
 				 id = json_member(&row, name);
 		char digits[24];
@@ -125,7 +93,7 @@ find_ids(
 		rc = graph_fault(
 		    m, RC_CONTRACT, "the list of %s is too much data", name);
 	unique(ids);
-	spool_free(rows);
+	rows_release(&rows);
 	buf_release(&text);
 	return rc;
 }
@@ -141,7 +109,7 @@ learn(struct meta *m, uint64_t *what, uint64_t value)
 
 static int
 in_batches(struct meta *m, const struct query *q, enum level filter, char **ids,
-    size_t n, size_t batch, struct spool *rows)
+    size_t n, size_t batch, struct rows *rows)
 {
 	int rc = RC_OK;
 
@@ -158,7 +126,7 @@ in_batches(struct meta *m, const struct query *q, enum level filter, char **ids,
 
 /* RC_SPLIT: there is nothing to split by. */
 static int
-by_children(struct meta *m, const struct query *q, struct spool *rows)
+by_children(struct meta *m, const struct query *q, struct rows *rows)
 {
 	enum level level = q->filter + 1;
 	struct ids ids = {NULL, 0};
@@ -179,7 +147,7 @@ by_children(struct meta *m, const struct query *q, struct spool *rows)
 }
 
 static int
-by_halves(struct meta *m, const struct query *q, struct spool *rows)
+by_halves(struct meta *m, const struct query *q, struct rows *rows)
 {
 	size_t half = (q->n_ids + 1) / 2;
 
@@ -219,15 +187,14 @@ by_key(const void *a, const void *b)
 }
 
 static int
-side_read(struct meta *m, struct spool *from, struct side *s)
+side_read(struct meta *m, struct rows *from, struct side *s)
 {
 	struct buf one = BUF_INIT(JOIN_MAX), key = BUF_INIT(JOIN_MAX);
-	struct frame f;
 	int rc = RC_OK;
 
 	buf_init(&s->text, JOIN_MAX);
-	spool_rewind(from);
-	while (next_frame(from, &f, &one)) {
+	rows_rewind(from);
+	while (rows_next(from, &one)) {
 		struct json_span row = json_value(one.p);
 		struct entry *e;
 
@@ -285,21 +252,7 @@ merge(struct buf *out, const char *a, size_t a_len, const char *b)
 }
 
 static int
-put_frame(struct spool *rows, int32_t day, const char *text, size_t len)
-{
-	struct frame f = {day, (uint32_t)len};
-
-	if (spool_write(rows, &f, sizeof f) < 0 ||
-	    spool_write(rows, text, len) < 0) {
-		warn_sys("rows", "cannot keep");
-		return RC_IO;
-	}
-	return RC_OK;
-}
-
-static int
-join(struct meta *m, const struct query *q, struct side *a, struct side *b,
-    struct spool *rows)
+join(struct meta *m, struct side *a, struct side *b, struct rows *rows)
 {
 	struct buf out = BUF_INIT(JOIN_MAX);
 	int rc = RC_OK;
@@ -314,48 +267,33 @@ join(struct meta *m, const struct query *q, struct side *a, struct side *b,
 
 		o = bsearch(e, b->row, b->n, sizeof *b->row, by_key);
 		if (o == NULL) {
-			rc = put_frame(rows, q->since, text, e->len);
+			rc = rows_add(rows, NULL, 0, text, e->len);
 			continue;
 		}
 		o->used = true;
 		buf_reset(&out);
 		merge(&out, text, e->len, b->text.p + o->at);
-		rc = put_frame(rows, q->since, out.p, out.len);
+		rc = rows_add(rows, NULL, 0, out.p, out.len);
 	}
 	for (size_t i = 0; i < b->n && rc == RC_OK; i++)
 		if (!b->row[i].used)
-			rc = put_frame(rows, q->since, b->text.p + b->row[i].at,
+			rc = rows_add(rows, NULL, 0, b->text.p + b->row[i].at,
 			    b->row[i].len);
 	buf_release(&out);
 	return rc;
 }
 
-static int
-copy(struct spool *from, struct spool *to)
-{
-	char block[16384];
-	ssize_t n;
-
-	spool_rewind(from);
-	while ((n = spool_read(from, block, sizeof block)) > 0)
-		if (spool_write(to, block, (size_t)n) < 0)
-			n = -1;
-	if (n < 0) {
-		warn_sys("rows", "cannot keep");
-		return RC_IO;
-	}
-	return RC_OK;
-}
-
 /* RC_SPLIT: no field of it can be had; m->dropped has their names. */
 static int
-by_fields(struct meta *m, const struct query *q, struct spool *rows)
+by_fields(struct meta *m, const struct query *q, struct rows *rows)
 {
 	size_t n = q->field_hi - q->field_lo;
-	struct spool *part[2] = {spool_new(), spool_new()};
+	struct rows part[2];
 	struct side side[2] = {{.row = NULL}, {.row = NULL}};
 	int rc[2] = {RC_OK, RC_OK}, all;
 
+	rows_init(&part[0]);
+	rows_init(&part[1]);
 	for (int i = 0; i < 2; i++) {
 		struct query sub = *q;
 
@@ -363,7 +301,7 @@ by_fields(struct meta *m, const struct query *q, struct spool *rows)
 			sub.field_hi = q->field_lo + n / 2;
 		else
 			sub.field_lo = q->field_lo + n / 2;
-		rc[i] = split_get(m, &sub, part[i]);
+		rc[i] = split_get(m, &sub, &part[i]);
 		all = rc[i];
 		if (all != RC_OK && all != RC_SPLIT)
 			goto done;
@@ -371,17 +309,17 @@ by_fields(struct meta *m, const struct query *q, struct spool *rows)
 	if (rc[0] == RC_SPLIT && rc[1] == RC_SPLIT) {
 		all = RC_SPLIT;
 	} else if (rc[0] != rc[1]) {
-		all = copy(part[rc[0] == RC_OK ? 0 : 1], rows);
+		all = rows_move(rows, &part[rc[0] == RC_OK ? 0 : 1]);
 	} else {
-		all = side_read(m, part[0], &side[0]);
+		all = side_read(m, &part[0], &side[0]);
 		if (all == RC_OK)
-			all = side_read(m, part[1], &side[1]);
+			all = side_read(m, &part[1], &side[1]);
 		if (all == RC_OK)
-			all = join(m, q, &side[0], &side[1], rows);
+			all = join(m, &side[0], &side[1], rows);
 	}
 done:
 	for (int i = 0; i < 2; i++) {
-		spool_free(part[i]);
+		rows_release(&part[i]);
 		buf_release(&side[i].text);
 		free(side[i].row);
 	}
@@ -407,7 +345,7 @@ leave_out(struct buf *list, const char *name)
  * that is of no interest then. */
 static int
 coarser(
-    struct meta *m, const struct query *q, size_t dropped, struct spool *rows)
+    struct meta *m, const struct query *q, size_t dropped, struct rows *rows)
 {
 	struct query sub = *q;
 
@@ -435,7 +373,7 @@ known_too_big(const struct plan *p, const struct query *q)
 }
 
 int
-split_get(struct meta *m, const struct query *q, struct spool *rows)
+split_get(struct meta *m, const struct query *q, struct rows *rows)
 {
 	size_t n = q->field_hi - q->field_lo;
 	int rc = RC_SPLIT;
