@@ -659,13 +659,7 @@ static inline const char *
 put_cell(struct fv *v, const struct col *c, const char *p)
 {
 	if (*p == 'n') {
-		if (c->repeated) {
-			put_key(v, c);
-			put(v, "[]", 2);
-		} else if (c->nulls) {
-			put_key(v, c);
-			put(v, "null", 4);
-		}
+		put_null(v, c);
 		return p + 4;
 	}
 	put_key(v, c);

@@ -80,4 +80,17 @@ put_key(struct fv *v, const struct col *c)
 	v->o += c->key_len;
 }
 
+/* What the form wants of a cell that is null. */
+static inline void
+put_null(struct fv *v, const struct col *c)
+{
+	if (c->repeated) {
+		put_key(v, c);
+		put(v, "[]", 2);
+	} else if (c->nulls) {
+		put_key(v, c);
+		put(v, "null", 4);
+	}
+}
+
 #endif

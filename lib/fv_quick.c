@@ -191,13 +191,7 @@ cell(struct fv *v, const struct col *c, const char *p, const char *end)
 	if (*p == 'n') {
 		if (!IS(p, "null"))
 			return NULL;
-		if (c->repeated) {
-			put_key(v, c);
-			put(v, "[]", 2);
-		} else if (c->nulls) {
-			put_key(v, c);
-			put(v, "null", 4);
-		}
+		put_null(v, c);
 		return p + 4;
 	}
 	put_key(v, c);
