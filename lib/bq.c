@@ -96,8 +96,8 @@ bq_max_bytes(const struct bq *b)
 }
 
 void
-bq_totals(const struct bq *b, uint64_t *jobs, uint64_t *processed,
-    uint64_t *billed)
+bq_totals(
+    const struct bq *b, uint64_t *jobs, uint64_t *processed, uint64_t *billed)
 {
 	*jobs = b->jobs;
 	*processed = b->bytes_processed;
@@ -318,6 +318,8 @@ no_dataset(struct bq *b, const char *dataset, const struct bq_reply *r)
 static int
 locate(struct bq *b, const char *dataset, bool optional, char place[64])
 {
+	char made[32];
+	size_t n = strlen(b->born);
 	struct bq_reply r;
 	struct buf path = BUF_INIT(4096);
 	int rc;
@@ -326,11 +328,14 @@ locate(struct bq *b, const char *dataset, bool optional, char place[64])
 	buf_fmt(&path, "/datasets/%s", dataset);
 	rc = bq_call(b, "GET", buf_cstr(&path), NULL, &r);
 	if (r.verdict == HTTP_GONE && optional) {
+		b->absent = true;
 		rc = RC_OK;
 	} else if (rc != RC_OK) {
 		rc = no_dataset(b, dataset, &r);
 	} else {
 		bq_text(&r.root, "location", place, 64);
+		bq_text(&r.root, "creationTime", made, sizeof made);
+		snprintf(b->born + n, sizeof b->born - n, "%s/", made);
 		/* an emulator's dataset may lie nowhere */
 		if (*place == '\0' && !b->no_auth) {
 			warn_msg(dataset, "the answer names no location");
@@ -348,7 +353,12 @@ settle_place(struct bq *b, unsigned flags)
 	bool optional = (flags & BQ_NEW) != 0 ||
 			((flags & BQ_ELSEWHERE) != 0 && *b->declared != '\0');
 	char core[64], ops[64];
-	int rc = locate(b, b->core, optional, core);
+	int rc;
+
+	*b->born = '\0';
+	b->absent = false;
+	b->flags = flags;
+	rc = locate(b, b->core, optional, core);
 
 	*ops = '\0';
 	if (rc == RC_OK && (flags & BQ_OPS) != 0)
@@ -372,6 +382,16 @@ settle_place(struct bq *b, unsigned flags)
 	    : *ops != '\0' ? ops
 			   : b->declared);
 	return RC_OK;
+}
+
+const char *
+bq_born(struct bq *b)
+{
+	/* those that were to be made are there now */
+	if (b->absent && (b->flags & BQ_NEW) != 0 &&
+	    settle_place(b, b->flags) != RC_OK)
+		b->absent = true;
+	return b->born;
 }
 
 static int

@@ -61,6 +61,10 @@ const char *bq_project(const struct bq *b);
 const char *bq_core(const struct bq *b); /* dataset ids, without project */
 const char *bq_ops(const struct bq *b);
 const char *bq_location(const struct bq *b); /* "" while there is none */
+/* When the datasets that bq_start read were made: tells them from others of the
+ * same names before, whose jobs may still be known. A part of the ids of jobs
+ * that change something there. */
+const char *bq_born(struct bq *b);
 const char *bq_declared(const struct bq *b); /* by option or variable; "" */
 uint64_t bq_max_bytes(const struct bq *b);
 /* Jobs of the run so far, and what they read and cost. */

@@ -730,6 +730,39 @@ setup() {
 	run -0 load_kpi <in
 }
 
+@test "datasets deleted and made anew: the same load is a new one, its old jobs are not met" {
+	local d
+	start --set google_token=tok
+	day 10 >in
+	run -0 --separate-stderr load_kpi <in
+	day 11 >in2
+	run -0 --separate-stderr load_kpi <in2
+	values >want
+	[ "$(loads)" = 2 ]
+	for d in analytics_core analytics_ops; do
+		curl -sSf -X DELETE -H 'Authorization: Bearer tok' \
+			"$SIM/bigquery/v2/projects/weir-test/datasets/$d?deleteContents=true"
+	done
+	run -78 load_kpi <in
+	run -0 bql --setup
+	run -0 --separate-stderr load_kpi <in
+	[ "$(jq -c '[.generation,.state,.rows]' <<<"$output")" = '[1,"published",2]' ]
+	run -0 --separate-stderr load_kpi <in2
+	[ "$(jq -c '[.generation,.state,.rows]' <<<"$output")" = '[2,"published",2]' ]
+	values | diff want -
+	[ "$(loads)" = 4 ]
+	run -0 bql --verify
+	# and in one call with the setup
+	for d in analytics_core analytics_ops; do
+		curl -sSf -X DELETE -H 'Authorization: Bearer tok' \
+			"$SIM/bigquery/v2/projects/weir-test/datasets/$d?deleteContents=true"
+	done
+	run -0 --separate-stderr bql --setup --table fact_kpi_daily <in
+	run -0 --separate-stderr bql --setup --table fact_kpi_daily <in
+	assert_output --partial '"unchanged":true'
+	[ "$(loads)" = 5 ]
+}
+
 @test "wrong calls end with 64 and touch nothing" {
 	bq_sim
 	run -64 bql

@@ -118,6 +118,18 @@ ended() {
 	assert_output $'core\nops'
 	run -0 said < <(curl -sS "$V2/datasets")
 	assert_output --partial '401 authError'
+	# one that is made again is another one
+	born=$(api "$V2/datasets/core" | jq -r .creationTime)
+	api "$V2/datasets/core/tables" -d '{"tableReference":{"tableId":"t"},"schema":{"fields":[{"name":"n","type":"INTEGER"}]}}' >/dev/null
+	run -0 said < <(api -X DELETE "$V2/datasets/core")
+	assert_output "400 resourceInUse Dataset $P:core is still in use"
+	api -f -X DELETE "$V2/datasets/core?deleteContents=true"
+	run -0 said < <(api "$V2/datasets/core/tables/t")
+	assert_output --partial '404 notFound'
+	run -0 said < <(api -X DELETE "$V2/datasets/core?deleteContents=true")
+	assert_output "404 notFound Not found: Dataset $P:core"
+	api "$V2/datasets" -d '{"datasetReference":{"datasetId":"core"},"location":"EU"}' >/dev/null
+	((born < $(api "$V2/datasets/core" | jq -r .creationTime)))
 	run -0 said < <(api "$SIM/bigquery/v2/projects/other/datasets")
 	assert_output --partial '403 accessDenied'
 }

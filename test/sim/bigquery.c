@@ -35,14 +35,29 @@ bq_dataset_add(const char *id, const char *location)
 {
 	struct bq_dataset *d = arena_alloc(&bq_forever, sizeof *d);
 	struct bq_dataset **last = &datasets;
+	static int64_t born;
 
+	/* one that is made again is another one, however soon */
+	born = bq_now_ms() > born ? bq_now_ms() : born + 1;
 	d->id = sim_keep("%s", id);
 	d->location = sim_keep("%s", location);
-	d->created_ms = bq_now_ms();
+	d->created_ms = born;
 	while (*last != NULL)
 		last = &(*last)->next;
 	*last = d;
 	return d;
+}
+
+static void
+dataset_drop(struct bq_dataset *d)
+{
+	struct bq_dataset **at = &datasets;
+
+	while (d->tables != NULL)
+		bq_table_drop(d->tables);
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
 }
 
 /* ---- the tables' registry ---- */
@@ -925,6 +940,25 @@ tabledata_list(const struct sim_request *r, struct sim_answer *a)
 }
 
 static void
+datasets_delete(const struct sim_request *r, struct sim_answer *a)
+{
+	static const char *const params[] = {BQ_COMMON, "deleteContents", NULL};
+	const char *all = sim_param(r, "deleteContents");
+	struct bq_dataset *d;
+
+	if (!bq_call(r, a, API_BQ_WRITE, params) || !writable(r, a) ||
+	    (d = dataset_of(r, a)) == NULL)
+		return;
+	if (d->tables != NULL && (all == NULL || strcmp(all, "true") != 0)) {
+		google_error(a, 400, "resourceInUse", "INVALID_ARGUMENT",
+		    "Dataset %s:%s is still in use", google_project(), d->id);
+		return;
+	}
+	dataset_drop(d);
+	a->status = 204;
+}
+
+static void
 insert_all(const struct sim_request *r, struct sim_answer *a)
 {
 	(void)r;
@@ -944,6 +978,7 @@ unknown(const struct sim_request *r, struct sim_answer *a)
 static const struct sim_route routes[] = {
     {"POST", PROJECT "/datasets", datasets_insert},
     {"GET", PROJECT "/datasets", datasets_list}, {"GET", DATASET, datasets_get},
+    {"DELETE", DATASET, datasets_delete},
     {"POST", DATASET "/tables", tables_insert},
     {"GET", DATASET "/tables", tables_list},
     {"GET", DATASET "/tables/?", tables_get},

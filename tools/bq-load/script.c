@@ -318,11 +318,12 @@ script_id(struct bq *b, const struct script *s, const char *prefix,
     const char *state, char id[BQ_ID])
 {
 	struct buf text = BUF_INIT(TEXT_MAX);
-	const char **part = xcalloc(2 * s->n + 2, sizeof *part);
+	const char **part = xcalloc(2 * s->n + 3, sizeof *part);
 	size_t n = 0;
 
 	bq_sql(b, s->text.p, s->text.len, &text); /* with its place */
 	part[n++] = state;
+	part[n++] = bq_born(b);
 	part[n++] = buf_cstr(&text);
 	for (size_t i = 0; i < s->n; i++) {
 		part[n++] = s->param[i].name;

@@ -40,7 +40,8 @@ void script_add(
 void script_file(struct script *s, const char *name, const char *from,
     unsigned k, const struct args *a);
 
-/* The id of a job that is this text, with these parameters, in this state. */
+/* The id of a job that is this text, with these parameters, in this state, on
+ * these datasets. */
 void script_id(struct bq *b, const struct script *s, const char *prefix,
     const char *state, char id[BQ_ID]);
 /* Runs it as a job of that id: RC_OK or bq_why. */

@@ -154,7 +154,7 @@ load_stage(struct load *l, struct slot *s, struct bq_pack *pack,
 	for (unsigned salt = 0; rc == RC_FINDINGS && salt < SALTS; salt++) {
 		const char number[] = {(char)('0' + salt), '\0'};
 		const char *parts[] = {bq_project(l->b), STAGE_DATASET(l),
-		    s->stage, pack->plain, digest, number};
+		    bq_born(l->b), s->stage, pack->plain, digest, number};
 		char id[BQ_ID];
 		struct bq_load in = {.base = id,
 		    .dataset = STAGE_DATASET(l),
@@ -417,8 +417,8 @@ static int
 query_into(
     struct load *l, struct slot *s, const struct buf *sql, const char *digest)
 {
-	const char *parts[] = {
-	    bq_project(l->b), STAGE_DATASET(l), s->stage, digest};
+	const char *parts[] = {bq_project(l->b), STAGE_DATASET(l),
+	    bq_born(l->b), s->stage, digest};
 	struct bq_query q = {
 	    .sql = sql->p, .dataset = STAGE_DATASET(l), .table = s->stage};
 	struct bq_estimate e = {0};

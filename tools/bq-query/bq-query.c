@@ -282,7 +282,7 @@ name_job(struct run *r, char id[BQ_ID])
 	const char *run = getenv("RUN_ID");
 	const char *name = r->request;
 	struct buf params = BUF_INIT(16u << 20);
-	const char *parts[6];
+	const char *parts[7];
 
 	if (name == NULL && r->write && run != NULL && *run != '\0')
 		name = run;
@@ -297,7 +297,8 @@ name_job(struct run *r, char id[BQ_ID])
 	parts[3] = name;
 	parts[4] = r->query.sql;
 	parts[5] = buf_cstr(&params);
-	bq_job_id(id, "bqquery", parts, 6);
+	parts[6] = bq_born(r->bq);
+	bq_job_id(id, "bqquery", parts, 7);
 	buf_release(&params);
 }
 
