@@ -19,7 +19,7 @@
 #include "sha.h"
 #include "sys.h"
 
-enum { HEAD_MAX = 1 << 20, NAME_BYTES = 16, COPY = 64 << 10 };
+enum { HEAD_MAX = 1 << 20, NAME_BYTES = 16, COPY = 128 << 10 };
 
 int
 replay_start(struct http *h)
@@ -315,20 +315,16 @@ read_body(struct flight *f)
 {
 	char *path = xasprintf("%s.body", f->recorded);
 	int fd = file_open_state(f->h->record_fd, path, 0);
-	char *block = xmalloc(COPY);
 	ssize_t k = -1;
 
 	free(path);
 	spool_reset(f->a.body);
 	if (fd >= 0) {
-		while ((k = sys_read(fd, block, COPY)) > 0)
-			if (spool_write(f->a.body, block, (size_t)k) < 0) {
-				k = -1;
-				break;
-			}
+		do
+			k = spool_fill(f->a.body, fd, COPY);
+		while (k > 0);
 		close(fd);
 	}
-	free(block);
 	spool_rewind(f->a.body);
 	return k == 0;
 }

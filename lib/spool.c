@@ -6,14 +6,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "diag.h"
+#include "exits.h"
 #include "mem.h"
 #include "sys.h"
 
 enum {
-	SPOOL_SMALL = 1 << 20, /* may always be in memory; a block */
-	SPOOL_MORE = 15,       /* blocks behind it */
+	SPOOL_PAD = 64,       /* readable, zero: scanners look ahead */
+	SPOOL_PAGE = 1 << 20, /* a block; two make a huge page */
+	SPOOL_SMALL = SPOOL_PAGE - SPOOL_PAD, /* may always be in memory */
+	SPOOL_MORE = 15,                      /* blocks behind the first */
 	SPOOL_FIRST = 16 << 10,
-	SPOOL_PAD = 64, /* readable, zero: scanners look ahead */
 	SPOOL_BLOCK = 256 << 10,
 };
 
@@ -21,7 +24,8 @@ static size_t in_memory; /* room of all spools */
 static size_t most = 24 << 20;
 
 /* In memory the first SPOOL_SMALL bytes are at p, what follows in blocks of
- * that size: nothing moves while a spool grows. */
+ * that size: nothing moves while a spool grows. Once it is over SPOOL_BLOCK p
+ * is such a block too. */
 struct spool {
 	char *p; /* with a file what is to be written there */
 	size_t len, cap;
@@ -31,6 +35,40 @@ struct spool {
 	int fd;      /* -1: in memory */
 	uint64_t size, at;
 };
+
+/* Blocks are used again and never given back: their pages cost more than what
+ * is written to them. */
+union block {
+	union block *next;
+	char bytes[SPOOL_PAGE];
+};
+
+static union block *unused;
+
+static char *
+block_get(void)
+{
+	union block *b = unused;
+
+	if (b == NULL) {
+		b = sys_pages(2 * sizeof(*b));
+		if (b == NULL)
+			die(RC_OSERR, NULL, "out of memory");
+		b[1].next = NULL;
+		b->next = &b[1];
+	}
+	unused = b->next;
+	return b->bytes;
+}
+
+static void
+block_put(char *p)
+{
+	union block *b = (union block *)(void *)p;
+
+	b->next = unused;
+	unused = b;
+}
 
 void
 spool_limit(size_t all)
@@ -71,10 +109,27 @@ spool_file(void)
 }
 
 static void
+free_first(struct spool *s)
+{
+	if (s->cap == SPOOL_SMALL)
+		block_put(s->p);
+	else
+		free(s->p);
+}
+
+static void
 set_room(struct spool *s, size_t cap)
 {
+	size_t n = s->fd < 0 ? (size_t)s->size : 0;
+	char *p;
+
+	if (cap == s->cap)
+		return;
 	in_memory = in_memory - s->cap + cap;
-	s->p = xrealloc(s->p, cap + SPOOL_PAD);
+	p = cap == SPOOL_SMALL ? block_get() : xmalloc(cap + SPOOL_PAD);
+	memcpy(p, s->p, n);
+	free_first(s);
+	s->p = p;
 	s->cap = cap;
 }
 
@@ -82,7 +137,7 @@ static void
 free_more(struct spool *s)
 {
 	while (s->n_more > 0) {
-		free(s->more[--s->n_more]);
+		block_put(s->more[--s->n_more]);
 		in_memory -= SPOOL_SMALL;
 	}
 }
@@ -139,7 +194,7 @@ room_for(struct spool *s, size_t n)
 		return false;
 	n += (size_t)s->size;
 	while (cap < n && cap < SPOOL_SMALL)
-		cap *= 2;
+		cap = cap < SPOOL_BLOCK ? 2 * cap : SPOOL_SMALL;
 	blocks = n > SPOOL_SMALL ? (n - 1) / SPOOL_SMALL : 0;
 	if (blocks > s->n_more &&
 	    in_memory - s->cap + cap + (blocks - s->n_more) * SPOOL_SMALL >
@@ -148,7 +203,7 @@ room_for(struct spool *s, size_t n)
 	if (cap > s->cap)
 		set_room(s, cap);
 	while (s->n_more < blocks) {
-		s->more[s->n_more++] = xmalloc(SPOOL_SMALL);
+		s->more[s->n_more++] = block_get();
 		in_memory += SPOOL_SMALL;
 	}
 	return true;
@@ -218,6 +273,33 @@ spool_writev(struct spool *s, const struct iovec *parts, int count)
 		if (spool_write(s, parts[i].iov_base, parts[i].iov_len) < 0)
 			return -1;
 	return 0;
+}
+
+ssize_t
+spool_fill(struct spool *s, int fd, size_t n)
+{
+	size_t block = (size_t)(s->size / SPOOL_SMALL),
+	       i = s->size % SPOOL_SMALL;
+	char *buf, *to;
+	ssize_t k;
+
+	if (n > SPOOL_BLOCK)
+		n = SPOOL_BLOCK;
+	if (s->fd < 0 && room_for(s, n) && n <= SPOOL_SMALL - i) {
+		to = (block == 0 ? s->p : s->more[block - 1]) + i;
+		k = sys_read(fd, to, n);
+		if (k > 0) {
+			s->size += (uint64_t)k;
+			memset(to + k, 0, SPOOL_PAD);
+		}
+		return k;
+	}
+	buf = xmalloc(n);
+	k = sys_read(fd, buf, n);
+	if (k > 0 && spool_write(s, buf, (size_t)k) < 0)
+		k = -1;
+	free(buf);
+	return k;
 }
 
 uint64_t
@@ -371,6 +453,6 @@ spool_free(struct spool *s)
 	free_more(s);
 	in_memory -= s->cap;
 	free(s->block);
-	free(s->p);
+	free_first(s);
 	free(s);
 }

@@ -21,6 +21,9 @@ void spool_limit(size_t all);
 int spool_write(struct spool *s, const void *p, size_t n); /* 0 or -1, errno */
 /* The same, of some parts. */
 int spool_writev(struct spool *s, const struct iovec *parts, int count);
+/* Reads up to n bytes from a file to its end: how many, 0 at the end of the
+ * file, or -1. */
+ssize_t spool_fill(struct spool *s, int fd, size_t n);
 /* What is gathered goes to the file: a disk that is full shows here at last, or
  * when it is read. 0 or -1. */
 int spool_flush(struct spool *s);

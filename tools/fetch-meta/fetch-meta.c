@@ -36,7 +36,7 @@ enum {
 };
 
 /* Of 64 MiB: days are held until a query is whole. */
-#define SPOOLS ((size_t)36 << 20)
+#define SPOOLS ((size_t)32 << 20)
 #define WINDOWS "1d_click,7d_click,28d_click,1d_view"
 
 static const struct opt options[] = {
