@@ -105,7 +105,12 @@ broken(struct flight *f, CURLcode code)
 	case CURLE_UNSUPPORTED_PROTOCOL:
 		f->j.rc = RC_CONFIG;
 		return HTTP_CONFIG;
-	case CURLE_OUT_OF_MEMORY: /* what libcurl says of a giant header, too */
+#if LIBCURL_VERSION_NUM >= 0x080600
+	case CURLE_TOO_LARGE:
+		return because(f, HTTP_CONTRACT, RC_CONTRACT,
+		    "the headers are too large");
+#endif
+	case CURLE_OUT_OF_MEMORY: /* what older ones say of a giant header */
 		if (f->lines > 0 && !f->body.begun)
 			return because(f, HTTP_CONTRACT, RC_CONTRACT,
 			    "the headers are too large");
