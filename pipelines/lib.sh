@@ -22,8 +22,7 @@ KPIS=${KPIS:-$WEIR_CONF/kpis.jq}
 APPS=${APPS:-$WEIR_CONF/apps.jq}
 PII=${PII:-$WEIR_CONF/pii.jq}
 PII_ASC=${PII_ASC:-$WEIR_CONF/pii-asc.jq}
-ENGINE=${ENGINE:-sqlite}
-PII_ASC=${PII_ASC:-$WEIR_CONF/pii-asc.jq}
+ENGINE_SAID=${ENGINE:-}
 ENGINE=${ENGINE:-sqlite}
 WEIR_HOME=${WEIR_HOME:-var}
 [[ $WEIR_HOME == /* ]] || WEIR_HOME=$PWD/$WEIR_HOME
@@ -119,6 +118,9 @@ note() { # MEMBERS
 engine() {
 	case $ENGINE in
 	sqlite)
+		# forgotten, it would begin a second warehouse
+		[[ -n $ENGINE_SAID || -e $DB || ! -e $WEIR_HOME/bigquery.setup ]] ||
+			die 78 ENGINE "is not set, and $WEIR_HOME was set up for BigQuery: say ENGINE=bigquery, or ENGINE=sqlite for a warehouse here beside it"
 		LOCAL=$DB
 		LOAD=(sqlite-load --db "$DB")
 		;;
@@ -129,6 +131,11 @@ engine() {
 		;;
 	*) die 64 ENGINE "'$ENGINE' is none; sqlite and bigquery are" ;;
 	esac
+}
+
+# What a command that we tell somebody to type needs besides.
+engine_word() {
+	[[ $ENGINE == sqlite ]] || printf ' ENGINE=%s' "$ENGINE"
 }
 
 # The rows of a query of pipelines/sql, NDJSON. What BigQuery bills for it is

@@ -112,7 +112,7 @@ settle() { # BATCH OUTCOME RECEIPT
 		text=$(first_message "$findings")
 		"${LOAD[@]}" --quarantine "$batch" \
 			--generation "$generation" --reason "$text" || return
-		say "$batch" "quarantined: $text; look at what the source says; to publish it as it is: make daily SOURCE=${batch%%.*} DATE=${batch##*.} ACCEPT=1"
+		say "$batch" "quarantined: $text; look at what the source says; to publish it as it is: make daily SOURCE=${batch%%.*} DATE=${batch##*.}$(engine_word) ACCEPT=1"
 		return 1
 	fi
 	[[ $2 != partial ]] || more+=(--allow-partial)

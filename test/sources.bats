@@ -308,6 +308,30 @@ meta-daily success'
 	assert_output --partial 'all is published up to yesterday'
 }
 
+@test "BigQuery: what a first user reads names the next command, and no second warehouse begins" {
+	services "$KEYS"
+	ENGINE=bigquery run "$PIPES/status"
+	assert_failure 1
+	assert_output --partial 'next: make setup ENGINE=bigquery'
+	ENGINE=bigquery run "$PIPES/setup"
+	assert_failure 78
+	assert_output --partial '$BQ_LOCATION: where is dataset analytics_core to lie'
+	ENGINE=bigquery run "$PIPES/status"
+	assert_failure 78
+	assert_output --partial 'if it was not made yet: make setup ENGINE=bigquery'
+	ENGINE=bigquery BQ_LOCATION=EU "$PIPES/setup" >/dev/null
+	ENGINE=bigquery run "$PIPES/status"
+	assert_output --partial 'make daily ENGINE=bigquery'
+	for what in daily status setup; do
+		run "$PIPES/$what"
+		assert_failure 78
+		assert_output --partial 'say ENGINE=bigquery, or ENGINE=sqlite'
+	done
+	[[ ! -e var/warehouse.db ]]
+	ENGINE=sqlite "$PIPES/setup" >/dev/null
+	[[ -e var/warehouse.db ]]
+}
+
 @test "BigQuery: what the audit refuses is kept back, one source's failure is its own" {
 	export BQ_LOCATION=EU ENGINE=bigquery
 	services "$KEYS"

@@ -57,8 +57,8 @@ settle_dataset(struct bq *b, const char *name)
 	}
 	if (*bq_location(b) == '\0') {
 		warn_msg("--location",
-		    "where is dataset %s to lie, for ever? (EU, US, "
-		    "europe-north1 ...)",
+		    "or $BQ_LOCATION: where is dataset %s to lie, for ever? "
+		    "(EU, US, europe-north1 ...)",
 		    name);
 		return RC_CONFIG;
 	}
