@@ -37,7 +37,7 @@ void load_close(struct load *l);
  * status and the slots say so.
  */
 int stage_batch(struct load *l, struct slot **s, size_t n);
-/* The same with rows that a SELECT gives. RC_OK or said. */
+/* query.c: the same with rows that a SELECT gives. RC_OK or said. */
 int stage_query(struct load *l, const char *file);
 
 /* publish.c: RC_OK, RC_FINDINGS where a slot was refused (*status), or said. */
