@@ -213,6 +213,8 @@ room_for(struct spool *s, size_t n)
 static void
 put_memory(struct spool *s, const char *p, size_t n)
 {
+	if (n == 0)
+		return; /* and p may be NULL */
 	if (s->size + n <= SPOOL_SMALL) {
 		memcpy(s->p + s->size, p, n);
 		s->size += n;
