@@ -806,7 +806,8 @@ put_value(struct buf *b, const struct col *c, const struct json_span *v)
 		buf_char(b, '"');
 		buf_add(b, v->p, v->len);
 		if (c->kind == FLOAT && memchr(v->p, '.', v->len) == NULL &&
-		    memchr(v->p, 'e', v->len) == NULL)
+		    memchr(v->p, 'e', v->len) == NULL &&
+		    memchr(v->p, 'E', v->len) == NULL)
 			buf_str(b, ".0");
 		buf_char(b, '"');
 	}
