@@ -131,8 +131,10 @@ by_children(struct meta *m, const struct query *q, struct rows *rows)
 	enum level level = q->filter + 1;
 	struct ids ids = {NULL, 0};
 	size_t batch = m->state.plan.ids;
+	struct rows own; /* of all batches, or of none */
 	int rc = find_ids(m, q, level, &ids);
 
+	rows_init(&own);
 	if (rc == RC_OK && ids.n == 0)
 		rc = RC_SPLIT;
 	if (batch == 0 || q->filter != LEVEL_ACCOUNT)
@@ -140,8 +142,11 @@ by_children(struct meta *m, const struct query *q, struct rows *rows)
 	if (rc == RC_OK) {
 		if (q->filter == LEVEL_ACCOUNT)
 			learn(m, &m->state.plan.ids, batch);
-		rc = in_batches(m, q, level, ids.id, ids.n, batch, rows);
+		rc = in_batches(m, q, level, ids.id, ids.n, batch, &own);
 	}
+	if (rc == RC_OK)
+		rc = rows_move(rows, &own);
+	rows_release(&own);
 	ids_release(&ids);
 	return rc;
 }
