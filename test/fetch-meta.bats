@@ -392,13 +392,14 @@ graph_error() { # STATUS CODE SUBCODE MESSAGE
 		--poll-ms 200 --account 1001 --level ad --lookback-days 2 \
 		--state st >killed 2>/dev/null 3>&- &
 	local pid=$! i
-	for ((i = 0; i < 300; i++)); do
-		[[ ! -e st/act_1001.ad.json ]] || break
+	# first the intent, without an id, then the run
+	for ((i = 0; i < 1000; i++)); do
+		! grep -q '"id":"6' st/act_1001.ad.json 2>/dev/null || break
 		sleep 0.01
 	done
 	kill -9 $pid
 	wait $pid || true
-	jq -e '.reports | length == 1' st/act_1001.ad.json
+	jq -e '.reports | length == 1 and (.[0].id | length > 0)' st/act_1001.ad.json
 	run -75 meta --level ad --lookback-days 2 --state st --poll-ms 1
 	[ "$(requests 'POST /graph')" = 1 ]
 	[ "$(requests 'GET /graph/v25.0/6000000000000001')" -gt 1 ]
